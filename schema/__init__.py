@@ -1,0 +1,1 @@
+"""What the things are: keys, events, states, plans, outcomes and tables. No IO."""
