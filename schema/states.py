@@ -4,6 +4,7 @@ One idea: a state is a column value, a metric label and a word on a screen, so i
 once, here. The two state machines (entry and record) are drawn in `docs/explanation/states.md`.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 
@@ -13,3 +14,105 @@ class Lane(StrEnum):
     LIVE = "live"
     POLL = "poll"
     BULK = "bulk"
+
+
+class EntryState(StrEnum):
+    """Where an entry of the outbox stands."""
+
+    NEW = "new"
+    FOLDED = "folded"
+    CLOSED = "closed"
+
+
+class Closed(StrEnum):
+    """Why an entry is closed."""
+
+    DELIVERED = "delivered"
+    UNCHANGED = "unchanged"
+    SUPERSEDED = "superseded"
+    NET_ZERO = "net_zero"
+    NOTED = "noted"
+    CONFIRMED = "confirmed"
+    DISCARDED = "discarded"
+
+
+class RecordState(StrEnum):
+    """Where a record stands."""
+
+    IN_STEP = "in_step"
+    WAITING = "waiting"
+    DISPATCHED = "dispatched"
+    TAKEN = "taken"
+    IN_DOUBT = "in_doubt"
+    HELD = "held"
+    DEAD = "dead"
+
+
+class Reason(StrEnum):
+    """Why a record waits, is held or is dead."""
+
+    # waiting
+    SETTLING = "settling"
+    WAITING_FOR = "waiting_for"
+    BACKOFF = "backoff"
+    SNOOZED = "snoozed"
+    QUOTA = "quota"
+    GATE = "gate"
+    LOOK_FIRST = "look_first"
+    # held
+    VOID_FIRST = "void_first"
+    SAME_PERSON_TWICE = "same_person_twice"
+    RELINKED = "relinked"
+    DOES_NOT_SETTLE = "does_not_settle"
+    # in doubt
+    NO_ANSWER = "no_answer"
+    UNCLEAR_ANSWER = "unclear_answer"
+    LEASE_RAN_OUT = "lease_ran_out"
+    # dead
+    REFUSED = "refused"
+    EXHAUSTED = "exhausted"
+    INVALID_HERE = "invalid_here"
+    CONFLICT = "conflict"
+    UNCONFIRMED = "unconfirmed"
+
+
+class GateReason(StrEnum):
+    """Why the gate of a key is shut."""
+
+    THROTTLED = "throttled"
+    KEY_REFUSED = "key_refused"
+    BREAKER = "breaker"
+    PAUSED = "paused"
+
+
+HOLDS = frozenset(
+    {Reason.VOID_FIRST, Reason.SAME_PERSON_TWICE, Reason.RELINKED, Reason.DOES_NOT_SETTLE}
+)
+DOUBTS = frozenset({Reason.NO_ANSWER, Reason.UNCLEAR_ANSWER, Reason.LEASE_RAN_OUT})
+DEAD_LETTERS = frozenset(
+    {
+        Reason.REFUSED,
+        Reason.EXHAUSTED,
+        Reason.INVALID_HERE,
+        Reason.CONFLICT,
+        Reason.UNCONFIRMED,
+    }
+)
+WAITS = frozenset(Reason) - HOLDS - DEAD_LETTERS - DOUBTS
+
+OPEN_STATES = frozenset(RecordState) - {RecordState.IN_STEP}
+
+MAY_FOLLOW: Mapping[RecordState, frozenset[RecordState]] = {
+    RecordState.IN_STEP: frozenset({RecordState.WAITING, RecordState.HELD, RecordState.DEAD}),
+    RecordState.WAITING: frozenset(
+        {RecordState.IN_STEP, RecordState.DISPATCHED, RecordState.HELD, RecordState.DEAD}
+    ),
+    RecordState.DISPATCHED: frozenset({RecordState.WAITING, RecordState.TAKEN, RecordState.IN_STEP,
+                                       RecordState.HELD, RecordState.DEAD}),
+    RecordState.TAKEN: frozenset(RecordState) - {RecordState.DISPATCHED, RecordState.TAKEN},
+    RecordState.IN_DOUBT: frozenset({RecordState.DISPATCHED, RecordState.IN_STEP,
+                                     RecordState.WAITING, RecordState.DEAD}),
+    RecordState.HELD: frozenset({RecordState.WAITING, RecordState.IN_STEP, RecordState.DEAD}),
+    RecordState.DEAD: frozenset({RecordState.WAITING, RecordState.IN_STEP, RecordState.HELD}),
+}
+"""Which state of a record may follow which; to stay is always allowed."""

@@ -1,0 +1,117 @@
+"""What a contract consists of: all we know of one remote API, as values and pure functions.
+
+One idea: the rest of the system knows no participant. It asks a contract what an event means, what
+to call next, and what an answer says.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from schema.asks import Asks
+from schema.events import Event
+from schema.fingerprint import Json
+from schema.keys import RecordKey
+from schema.outcomes import Delivered
+from schema.plans import Plan
+from schema.record import Record
+
+
+class Meaning(StrEnum):
+    """What a refusal of the API means for the record."""
+
+    ALREADY = "already"
+    LATER = "later"
+    DATA = "data"
+    STATE = "state"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of record.
+
+    `unknown_means_look` decides what to do while nothing is known of the remote side: look first,
+    or assume that nothing is there. `parent` is the kind whose record heads the family; records of
+    one family are written one at a time, in order.
+    """
+
+    name: str
+    ours: frozenset[str]
+    theirs: frozenset[str] = frozenset()
+    status_field: str | None = None
+    parent: str | None = None
+    rounds: bool = False
+    unknown_means_look: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One thing that can be asked of the API.
+
+    `look_up` names the read that settles a doubt about this write; None means a person must.
+    `creates` marks what would double if it were done twice. `natural_key` says in words by what a
+    look-up recognises the effect, `source` where the API says so.
+    """
+
+    name: str
+    kind: str
+    method: str
+    path: str
+    look_up: str | None = None
+    creates: bool = False
+    natural_key: str = ""
+    source: str = ""
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change something there."""
+        return self.method != "GET"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One refusal the API is known to give: recognised by title and the beginning of its detail."""
+
+    operations: tuple[str, ...]
+    title: str
+    detail: str
+    meaning: Meaning
+    source: str
+    advice: str = ""
+    """What a person can do about it, for the desk."""
+
+
+class Unreadable(Exception):
+    """A 2xx answer that does not say what the contract says it would. Carries no content of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """All we know of one remote API.
+
+    `asks(event)` says what an event asks of which record; raises `InvalidEvent` when this API
+    has no such thing. `plan(record, kin, now)` says what comes next; *kin* are the other records
+    of its family. `agrees(key, name, wanted, accepted)` says whether an accepted state already
+    is what a wanted field asks for. `read(operation, record, body)` reads the parsed JSON of a
+    2xx answer; raises `Unreadable`. `serial_key(record)` names the real remote thing behind it.
+    """
+
+    name: str
+    calls: int
+    window_seconds: int
+    kinds: Mapping[str, Kind]
+    operations: Mapping[str, Operation]
+    rules: Sequence[Rule] = field(default_factory=tuple[Rule, ...])
+    asks: Callable[[Event], Asks]
+    plan: Callable[[Record, Sequence[Record], datetime], Plan]
+    agrees: Callable[[RecordKey, str, Json, Mapping[str, Json]], bool]
+    read: Callable[[Operation, Record, Json], Delivered]
+    serial_key: Callable[[Record], str | None]
+    steps: Callable[[Record], int]
+    """How many calls its wanted state can need at most, look-ups apart."""
+
+    def family(self, key: RecordKey) -> str:
+        """Give the key of the record that heads the family, as text."""
+        parent = self.kinds[key.kind].parent or key.kind
+        return str(RecordKey(parent, key.source_id))

@@ -1,0 +1,352 @@
+"""The events of the domain: one frozen model each, with encode and decode.
+
+One idea: bad input never enters. Everything that can be known without asking the remote side is
+checked when the event is made, and a refusal names the field and says what would be right.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    ValidationError,
+)
+
+from schema.fingerprint import Json, utc_seconds
+
+MAX_PAYLOAD_BYTES = 64 * 1024
+"""How large one event's own fields may be, as JSON. An event says what changed; a document is
+something else, and every byte here is kept, hashed and sent through the relay."""
+
+MAX_NAME_LENGTH = 200
+"""Longest source id, event id, source, destination or actor, in characters."""
+
+DEFAULT_SOURCE = "local"
+DEFAULT_DESTINATION = "default"
+
+CONTROL = {chr(code): f"\\x{code:02x}" for code in (*range(32), 127)}
+
+
+class InvalidEvent(ValueError):
+    """An event that may not enter: which field, what is wrong, what would be right."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+def _name(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty; give the local system's own reference")
+    if len(text) > MAX_NAME_LENGTH:
+        raise ValueError(f"is {len(text)} characters long; at most {MAX_NAME_LENGTH} are kept")
+    for character in text:
+        if character in CONTROL:
+            raise ValueError(f"contains the control character {CONTROL[character]}; remove it")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("contains half of a character (a lone surrogate); write it whole")
+    return text
+
+
+def _written_instant(value: object) -> object:
+    if isinstance(value, str | datetime):
+        return value
+    raise ValueError("must be an instant such as 2025-09-20T09:00:00Z")
+
+
+def _zoned(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("has no time zone; write an instant such as 2025-09-20T09:00:00Z")
+    return moment.astimezone(UTC)
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Instant = Annotated[datetime, BeforeValidator(_written_instant), AfterValidator(_zoned)]
+
+Course = Literal["ecf-induction", "ecf-mentor"]
+DeferralReason = Literal[
+    "bereavement", "long-term-sickness", "parental-leave", "career-break", "other"
+]
+WithdrawalReason = Literal[
+    "left-teaching-profession",
+    "moved-school",
+    "mentor-no-longer-being-mentor",
+    "switched-to-school-led",
+    "changed-lead-provider",
+    "other",
+]
+Schedule = Literal[
+    "ecf-standard-january",
+    "ecf-standard-april",
+    "ecf-standard-september",
+    "ecf-extended-january",
+    "ecf-extended-april",
+    "ecf-extended-september",
+    "ecf-reduced-january",
+    "ecf-reduced-april",
+    "ecf-reduced-september",
+    "ecf-replacement-january",
+    "ecf-replacement-april",
+    "ecf-replacement-september",
+]
+DeclarationType = Literal[
+    "started",
+    "retained-1",
+    "retained-2",
+    "retained-3",
+    "retained-4",
+    "completed",
+    "extended-1",
+    "extended-2",
+    "extended-3",
+]
+Evidence = Literal[
+    "training-event-attended",
+    "self-study-material-completed",
+    "materials-engaged-with-offline",
+    "75-percent-engagement-met",
+    "75-percent-engagement-met-reduced-induction",
+    "one-term-induction",
+    "other",
+]
+Cohort = Annotated[str, Field(pattern=r"^20\d\d$")]
+
+
+class Event(BaseModel):
+    """What every event carries. `source` and `event_id` together name it for its local system."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    event: str
+    source_id: Name
+    source: Name = DEFAULT_SOURCE
+    event_id: Name | None = None
+    version: Annotated[StrictInt, Field(ge=0)] | None = None
+    happened_at: Instant | None = None
+    seen: Annotated[StrictInt, Field(ge=0)] | None = None
+    destination: Name = DEFAULT_DESTINATION
+    actor: Name | None = None
+
+    ENVELOPE: ClassVar[frozenset[str]] = frozenset(
+        {
+            "event",
+            "source_id",
+            "source",
+            "event_id",
+            "version",
+            "happened_at",
+            "seen",
+            "destination",
+            "actor",
+        }
+    )
+
+    if not TYPE_CHECKING:  # type checkers see the fields as keyword arguments
+
+        def __init__(self, **fields: Any) -> None:
+            """Check the fields; raises `InvalidEvent`, which names the first one that is wrong."""
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                raise _refusal(error) from None
+
+    def payload(self) -> dict[str, Json]:
+        """Give the event's own fields as JSON values, without those left out."""
+        return {
+            name: _json_value(value)
+            for name, value in self.__dict__.items()
+            if value is not None and name not in self.ENVELOPE
+        }
+
+
+class EnrolmentEvent(Event):
+    """An event about one person in one role. It may carry the link to the remote side itself."""
+
+    participant_id: Name | None = None
+    course_identifier: Course | None = None
+
+
+class ParticipantLinked(EnrolmentEvent):
+    """The local enrolment is this participant on this course."""
+
+    event: Literal["participant_linked"] = "participant_linked"
+    participant_id: Name
+    course_identifier: Course
+
+
+class ParticipantDeferred(EnrolmentEvent):
+    """Training is paused."""
+
+    event: Literal["participant_deferred"] = "participant_deferred"
+    reason: DeferralReason
+
+
+class ParticipantResumed(EnrolmentEvent):
+    """Training goes on."""
+
+    event: Literal["participant_resumed"] = "participant_resumed"
+
+
+class ParticipantWithdrawn(EnrolmentEvent):
+    """Training ends early."""
+
+    event: Literal["participant_withdrawn"] = "participant_withdrawn"
+    reason: WithdrawalReason
+
+
+class ScheduleChanged(EnrolmentEvent):
+    """Another schedule, and perhaps another cohort."""
+
+    event: Literal["schedule_changed"] = "schedule_changed"
+    schedule_identifier: Schedule
+    cohort: Cohort | None = None
+
+
+class MentorChanged(EnrolmentEvent):
+    """Another mentor. Schools tell the API; here it is expected until a read confirms it."""
+
+    event: Literal["mentor_changed"] = "mentor_changed"
+    mentor_id: Name
+
+
+class DeclarationMade(EnrolmentEvent):
+    """A claim for payment. `declaration_date` is sent as UTC, in whole seconds."""
+
+    event: Literal["declaration_made"] = "declaration_made"
+    declaration_type: DeclarationType
+    declaration_date: Instant
+    evidence_held: Evidence | None = None
+
+
+class DeclarationVoided(EnrolmentEvent):
+    """The claim of this type is taken back."""
+
+    event: Literal["declaration_voided"] = "declaration_voided"
+    declaration_type: DeclarationType
+
+
+class PartnershipFormed(Event):
+    """A school, a delivery partner and a cohort."""
+
+    event: Literal["partnership_formed"] = "partnership_formed"
+    cohort: Cohort
+    school_id: Name
+    delivery_partner_id: Name
+
+
+class PartnershipChanged(Event):
+    """The delivery partner of a partnership was entered wrongly and is corrected."""
+
+    event: Literal["partnership_changed"] = "partnership_changed"
+    delivery_partner_id: Name
+
+
+class RecordSnapshot(Event):
+    """The whole local state of a record, from a system that cannot say what changed."""
+
+    event: Literal["record_snapshot"] = "record_snapshot"
+    kind: Name
+    state: dict[str, Any]
+
+
+EVENTS: Mapping[str, type[Event]] = {
+    model.model_fields["event"].default: model
+    for model in (
+        ParticipantLinked,
+        ParticipantDeferred,
+        ParticipantResumed,
+        ParticipantWithdrawn,
+        ScheduleChanged,
+        MentorChanged,
+        DeclarationMade,
+        DeclarationVoided,
+        PartnershipFormed,
+        PartnershipChanged,
+        RecordSnapshot,
+    )
+}
+"""Every event by its name on the wire."""
+
+
+def parse(line: str | bytes) -> Event:
+    """Read one event from a line of JSON; raises `InvalidEvent`."""
+    try:
+        fields = json.loads(line, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise InvalidEvent("line", "is not JSON; write one JSON object a line") from None
+    return decode(fields)
+
+
+def decode(fields: object) -> Event:
+    """Make the event that a JSON object describes; raises `InvalidEvent`."""
+    if not isinstance(fields, dict):
+        raise InvalidEvent("line", "is not a JSON object such as {\"event\": …, \"source_id\": …}")
+    named = cast(dict[str, Any], fields)
+    model = EVENTS.get(str(named.get("event", "")))
+    if model is None:
+        raise InvalidEvent("event", f"must be one of {', '.join(EVENTS)}")
+    return model(**named)
+
+
+def encode_payload(event: Event) -> str:
+    """Write the event's own fields as JSON; raises `InvalidEvent` when they are too large."""
+    try:
+        text = json.dumps(
+            event.payload(), ensure_ascii=False, separators=(",", ":"), allow_nan=False
+        )
+        size = len(text.encode())
+    except (ValueError, TypeError, RecursionError):
+        raise InvalidEvent("payload", "cannot be written as JSON; use text, numbers, lists") from None
+    if size > MAX_PAYLOAD_BYTES:
+        raise InvalidEvent("payload", f"is {size} bytes long; at most {MAX_PAYLOAD_BYTES} may go in")
+    if "\\u0000" in text:
+        raise InvalidEvent("payload", "contains the control character \\x00; remove it")
+    return text
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _json_value(value: object) -> Json:
+    if isinstance(value, datetime):
+        return utc_seconds(value)
+    return cast(Json, value)
+
+
+def _refusal(error: ValidationError) -> InvalidEvent:
+    first = error.errors(include_url=False, include_context=True)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "event"
+    return InvalidEvent(field, _in_words(first["type"], first["msg"], first.get("ctx", {})))
+
+
+def _in_words(kind: str, message: str, context: Mapping[str, Any]) -> str:
+    match kind:
+        case "missing":
+            return "is missing; this event needs it"
+        case "extra_forbidden":
+            return "is not a field of this event; remove it or correct its name"
+        case "literal_error":
+            return f"must be one of {context['expected'].replace(' or ', ', ')}"
+        case "string_pattern_mismatch":
+            return "must be a year such as 2025"
+        case "datetime_from_date_parsing" | "datetime_parsing" | "datetime_type":
+            return "must be an instant with a zone, such as 2025-09-20T09:00:00Z"
+        case "string_type":
+            return "must be text, in quotation marks"
+        case "dict_type":
+            return "must be a JSON object"
+        case "int_type":
+            return "must be a whole number"
+        case "value_error":
+            return str(context["error"])
+        case _:
+            return message[:1].lower() + message[1:]

@@ -1,0 +1,181 @@
+"""One record on both sides, as a value: what was accepted, what is pending, what stands between.
+
+One idea: a field is pending since an event, a correction or "send ours", with its base, what was
+accepted then. A read never makes a field pending.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from schema.fingerprint import Json
+from schema.keys import AttemptId, EntryId, LeaseToken, RecordId, RecordKey, RemoteId
+from schema.states import Lane, Reason, RecordState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """Where a value came from: what decides which of two events is the later one."""
+
+    entry: EntryId
+    source: str
+    version: int | None = None
+    happened_at: datetime | None = None
+
+    def later_than(self, other: "Stamp") -> bool:
+        """Whether a field set under `other` yields to this one.
+
+        Within one source that gives versions, by version. Else by entry; but what happened
+        earlier than what set the field does not take it back.
+        """
+        if self.source == other.source and self.version is not None and other.version is not None:
+            return (self.version, self.entry) > (other.version, other.entry)
+        if self.happened_at and other.happened_at and self.happened_at != other.happened_at:
+            return self.happened_at > other.happened_at
+        return self.entry > other.entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A value of ours that the remote side has not confirmed.
+
+    `base` is what was accepted when it was asked for; None also while that is not known
+    (`base_known`), until the first read tells.
+    """
+
+    value: Json
+    stamp: Stamp
+    base: Json = None
+    base_known: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One act on the status, with its reason."""
+
+    to: str
+    reason: str | None
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """A value of theirs that a local system says will come."""
+
+    value: Json
+    entry: EntryId
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """"About to send", committed before a call: what may have happened there when we die now."""
+
+    attempt: AttemptId
+    operation: str
+    fingerprint: str
+    fields: Mapping[str, Json]
+    entries: tuple[EntryId, ...]
+    move: EntryId | None
+    writes: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """A refused request: not sent again as it is.
+
+    `cause` is what it was planned from, hashed: a `state` refusal heals when that changes too.
+    """
+
+    fingerprint: str
+    data: bool
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a person is needed, in words: what the desk shows."""
+
+    reason: Reason
+    detail: str
+    field: str | None = None
+    operation: str | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One row of `record`. Times are UTC."""
+
+    id: RecordId
+    destination: str
+    key: RecordKey
+    family: str
+    state: RecordState = RecordState.WAITING
+    reason: Reason | None = None
+    lane: Lane = Lane.LIVE
+    due_at: datetime | None = None
+    waits_for: str | None = None
+
+    role: str | None = None
+    remote_id: RemoteId | None = None
+    serial_key: str | None = None
+
+    pending: Mapping[str, Pending] = field(default_factory=dict[str, Pending])
+    path: tuple[Move, ...] = ()
+    path_base: str | None = None
+    """The accepted status when the first move of the path was asked for; None while unknown."""
+    stamps: Mapping[str, Stamp] = field(default_factory=dict[str, Stamp])
+    """Who last set each field, also after it was accepted: late events yield to it."""
+    expected: Mapping[str, Expectation] = field(default_factory=dict[str, Expectation])
+    snapshots: Mapping[str, Mapping[str, Json]] = field(
+        default_factory=dict[str, Mapping[str, Json]]
+    )
+
+    accepted: Mapping[str, Json] | None = None
+    """What the remote side last confirmed; None while nothing is known of it."""
+    look_first: bool = False
+    """The next call must be a look-up, whatever is pending."""
+    already: str | None = None
+    """Fingerprint of the request last answered with "already": the same twice is a conflict."""
+    accepted_at: datetime | None = None
+    remote_updated_at: datetime | None = None
+
+    mark: Mark | None = None
+    lock: Lock | None = None
+    problem: Problem | None = None
+
+    token: LeaseToken = LeaseToken(0)
+    lease_until: datetime | None = None
+    revision: int = 0
+    """Grows with every change of what is wanted or accepted."""
+    tries: int = 0
+    takes: int = 0
+    """Takings in a row that ended without an orderly end."""
+    calls: int = 0
+    """Calls made for what is wanted now."""
+    allowance: int | None = None
+    """How many calls that may be before it counts as not settling."""
+    first_try_at: datetime | None = None
+    oldest_entry: EntryId | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything is pending."""
+        return bool(self.pending or self.path)
+
+    def wanted(self, name: str) -> Json:
+        """Give a field as our side wants it: pending, else accepted."""
+        pending = self.pending.get(name)
+        if pending is not None:
+            return pending.value
+        return None if self.accepted is None else self.accepted.get(name)
+
+    def entries(self) -> frozenset[EntryId]:
+        """Give the open entries this record still carries, those in flight among them."""
+        carried = {pending.stamp.entry for pending in self.pending.values()}
+        carried.update(move.stamp.entry for move in self.path)
+        if self.mark is not None:
+            carried.update(self.mark.entries)
+        return frozenset(carried)
