@@ -1,0 +1,1 @@
+"""Each record on both sides: what both halves, outgoing and incoming, build on."""

@@ -1,0 +1,207 @@
+"""A record as a row, and a row as a record.
+
+One idea: what SQL must find has a column; what only the fold reads lies in one document, in short
+lists, since it is read and written for every change.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from schema.fingerprint import Json
+from schema.keys import AttemptId, EntryId, LeaseToken, RecordId, RecordKey
+from schema.record import Expectation, Lock, Mark, Move, Pending, Problem, Record, Stamp
+from schema.states import Lane, Reason, RecordState
+
+Row = Mapping[str, Any]
+
+
+def to_row(record: Record) -> dict[str, Any]:
+    """Write every column of the record but its id."""
+    return {
+        "destination": record.destination,
+        "kind": record.key.kind,
+        "source_id": record.key.source_id,
+        "part": record.key.part,
+        "round": record.key.round,
+        "family": record.family,
+        "state": record.state.value,
+        "reason": None if record.reason is None else record.reason.value,
+        "lane": record.lane.value,
+        "due_at": record.due_at,
+        "waits_for": record.waits_for,
+        "role": record.role,
+        "remote_id": record.remote_id,
+        "serial_key": record.serial_key,
+        "token": record.token,
+        "lease_until": record.lease_until,
+        "revision": record.revision,
+        "tries": record.tries,
+        "takes": record.takes,
+        "calls": record.calls,
+        "allowance": record.allowance,
+        "first_try_at": record.first_try_at,
+        "oldest_entry": record.oldest_entry,
+        "look_first": int(record.look_first),
+        "already": record.already,
+        "accepted_at": record.accepted_at,
+        "remote_updated_at": record.remote_updated_at,
+        "wanted": _wanted(record),
+        "accepted": record.accepted,
+        "mark": None if record.mark is None else _mark(record.mark),
+        "lock": None if record.lock is None else _lock(record.lock),
+        "problem": None if record.problem is None else problem_json(record.problem),
+    }
+
+
+def from_row(row: Row) -> Record:
+    """Read a record back from its row."""
+    wanted = row["wanted"]
+    return Record(
+        id=RecordId(row["id"]),
+        destination=row["destination"],
+        key=RecordKey(row["kind"], row["source_id"], row["part"], row["round"]),
+        family=row["family"],
+        state=RecordState(row["state"]),
+        reason=None if row["reason"] is None else Reason(row["reason"]),
+        lane=Lane(row["lane"]),
+        due_at=row["due_at"],
+        waits_for=row["waits_for"],
+        role=row["role"],
+        remote_id=row["remote_id"],
+        serial_key=row["serial_key"],
+        pending={name: _read_pending(value) for name, value in wanted.get("pending", {}).items()},
+        path=tuple(_read_move(move) for move in wanted.get("path", ())),
+        path_base=wanted.get("path_base"),
+        stamps={name: _read_stamp(stamp) for name, stamp in wanted.get("stamps", {}).items()},
+        expected={
+            name: Expectation(value=value, entry=EntryId(entry), since=_read_time(since))
+            for name, (value, entry, since) in wanted.get("expected", {}).items()
+        },
+        snapshots=wanted.get("snapshots", {}),
+        accepted=row["accepted"],
+        look_first=bool(row["look_first"]),
+        already=row["already"],
+        accepted_at=row["accepted_at"],
+        remote_updated_at=row["remote_updated_at"],
+        mark=None if row["mark"] is None else _read_mark(row["mark"]),
+        lock=None if row["lock"] is None else Lock(**row["lock"]),
+        problem=None if row["problem"] is None else read_problem(row["problem"]),
+        token=LeaseToken(row["token"]),
+        lease_until=row["lease_until"],
+        revision=row["revision"],
+        tries=row["tries"],
+        takes=row["takes"],
+        calls=row["calls"],
+        allowance=row["allowance"],
+        first_try_at=row["first_try_at"],
+        oldest_entry=row["oldest_entry"],
+    )
+
+
+def problem_json(problem: Problem) -> dict[str, Json]:
+    """Write a problem with only the keys that say something."""
+    parts: dict[str, Json] = {
+        "reason": problem.reason.value,
+        "detail": problem.detail,
+        "field": problem.field,
+        "operation": problem.operation,
+        "status": problem.status,
+    }
+    return {name: value for name, value in parts.items() if value is not None}
+
+
+def read_problem(value: Mapping[str, Any]) -> Problem:
+    """Read a problem back."""
+    return Problem(
+        reason=Reason(value["reason"]),
+        detail=value["detail"],
+        field=value.get("field"),
+        operation=value.get("operation"),
+        status=value.get("status"),
+    )
+
+
+def _wanted(record: Record) -> dict[str, Json]:
+    wanted: dict[str, Json] = {
+        "stamps": {name: _stamp(stamp) for name, stamp in record.stamps.items()}
+    }
+    if record.pending:
+        wanted["pending"] = {name: _pending(value) for name, value in record.pending.items()}
+    if record.path:
+        wanted["path"] = [[move.to, move.reason, _stamp(move.stamp)] for move in record.path]
+    if record.path_base is not None:
+        wanted["path_base"] = record.path_base
+    if record.expected:
+        wanted["expected"] = {
+            name: [value.value, value.entry, value.since.isoformat()]
+            for name, value in record.expected.items()
+        }
+    if record.snapshots:
+        wanted["snapshots"] = record.snapshots
+    return wanted
+
+
+def _stamp(stamp: Stamp) -> list[Json]:
+    if stamp.version is None and stamp.happened_at is None:
+        return [stamp.entry, stamp.source]
+    happened = None if stamp.happened_at is None else stamp.happened_at.isoformat()
+    return [stamp.entry, stamp.source, stamp.version, happened]
+
+
+def _read_stamp(value: list[Any]) -> Stamp:
+    if len(value) == 2:  # noqa: PLR2004  (entry and source, the usual case)
+        return Stamp(entry=value[0], source=value[1])
+    entry, source, version, happened = value
+    at = None if happened is None else _read_time(happened)
+    return Stamp(entry=entry, source=source, version=version, happened_at=at)
+
+
+def _pending(pending: Pending) -> list[Json]:
+    return [pending.value, _stamp(pending.stamp), pending.base, pending.base_known]
+
+
+def _read_pending(value: list[Any]) -> Pending:
+    return Pending(
+        value=value[0], stamp=_read_stamp(value[1]), base=value[2], base_known=value[3]
+    )
+
+
+def _read_move(value: list[Any]) -> Move:
+    return Move(to=value[0], reason=value[1], stamp=_read_stamp(value[2]))
+
+
+def _mark(mark: Mark) -> dict[str, Json]:
+    return {
+        "attempt": mark.attempt,
+        "operation": mark.operation,
+        "fingerprint": mark.fingerprint,
+        "fields": mark.fields,
+        "entries": list(mark.entries),
+        "move": mark.move,
+        "writes": mark.writes,
+        "at": mark.at.isoformat(),
+    }
+
+
+def _read_mark(value: Mapping[str, Any]) -> Mark:
+    return Mark(
+        attempt=AttemptId(value["attempt"]),
+        operation=value["operation"],
+        fingerprint=value["fingerprint"],
+        fields=value["fields"],
+        entries=tuple(EntryId(entry) for entry in value["entries"]),
+        move=value["move"],
+        writes=value["writes"],
+        at=_read_time(value["at"]),
+    )
+
+
+def _lock(lock: Lock) -> dict[str, Json]:
+    return {"fingerprint": lock.fingerprint, "data": lock.data, "cause": lock.cause}
+
+
+def _read_time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+

@@ -1,0 +1,572 @@
+"""Wanted and event to wanted, wanted and answer to accepted. Pure.
+
+One idea: an event only ever changes what is pending, an answer or a read only ever changes what is
+accepted, and whatever stands in neither any more closes the entry it came from, with a reason.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from schema.asks import Ask, Asks, Expect, Link, MoveTo, SetField
+from schema.fingerprint import Json, canonical
+from schema.keys import EntryId, RemoteId
+from schema.record import Expectation, Move, Pending, Problem, Record, Stamp
+from schema.states import Closed, Reason, RecordState
+
+Agrees: TypeAlias = Callable[[str, Json, Mapping[str, Json]], bool]
+"""Whether an accepted state already is what a wanted field asks for: `(name, wanted, accepted)`."""
+
+LINK = "@link"
+"""Pending field for a link that cannot be used: to another record's remote thing, or to a new
+remote thing for a record already delivered. Never sent; it holds the record for a person."""
+
+STATE = "state"
+"""The field of a claim that says whether it stands."""
+
+VOIDED = "voided"
+
+PRECEDENCE = (
+    Closed.DELIVERED,
+    Closed.NET_ZERO,
+    Closed.SUPERSEDED,
+    Closed.CONFIRMED,
+    Closed.UNCHANGED,
+    Closed.NOTED,
+)
+"""Which reason an entry closes with when its parts ended in several ways."""
+
+BUSY = frozenset({RecordState.DISPATCHED, RecordState.TAKEN, RecordState.IN_DOUBT})
+"""States that a new wish does not change: whoever has the record reads it afresh."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One entry, on its way into its record."""
+
+    stamp: Stamp
+    asks: Asks
+    settle: timedelta
+    """How long the record waits for more edits before it is due."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """The record as it then is, and the entries that are closed by it."""
+
+    record: Record
+    closed: Mapping[EntryId, Closed] = field(default_factory=dict[EntryId, Closed])
+
+
+class _Ends:
+    """Collects how the parts of entries end."""
+
+    def __init__(self) -> None:
+        self.reasons: dict[EntryId, Closed] = {}
+
+    def say(self, entry: EntryId, reason: Closed) -> None:
+        known = self.reasons.get(entry)
+        if known is None or PRECEDENCE.index(reason) < PRECEDENCE.index(known):
+            self.reasons[entry] = reason
+
+    def closed(self, candidates: Iterable[EntryId], carried: frozenset[EntryId]) -> dict[EntryId, Closed]:
+        """Close what nothing carries any more; without a word of its own it was superseded."""
+        return {
+            entry: self.reasons.get(entry, Closed.SUPERSEDED)
+            for entry in candidates
+            if entry not in carried
+        }
+
+
+def round_for(asks: Asks, stamp: Stamp, rounds: Sequence[Record], agrees: Agrees) -> int:
+    """Say which round of a claim an event means; *rounds* are all there are, in order.
+
+    A void ends its round; a claim made after it opens the next. A claim or void that comes late,
+    from before the void, still belongs to the round it was made in.
+    """
+    if not rounds:
+        return 1
+    last = rounds[-1]
+    said = last.stamps.get(STATE)
+    late = said is not None and not stamp.later_than(said)
+    if asks.opens_round and has_ended(last, agrees) and not late:
+        return last.key.round + 1
+    return last.key.round
+
+
+def has_ended(claim: Record, agrees: Agrees) -> bool:
+    """Whether a round is over: voided, asked to be, or cancelled before it was ever sent."""
+    pending = claim.pending.get(STATE)
+    if pending is not None:
+        return pending.value == VOIDED
+    if claim.accepted is None:
+        return STATE in claim.stamps
+    return agrees(STATE, VOIDED, claim.accepted)
+
+
+def fold(
+    record: Record, change: Change, *, agrees: Agrees, status_field: str | None, now: datetime
+) -> Folded:
+    """Bring an entry into the wanted state of its record.
+
+    Folding the same entry again, or entries in another order, ends in the same wanted state:
+    each field keeps the stamp of who set it and yields only to a later one.
+    """
+    ends = _Ends()
+    entry = change.stamp.entry
+    before = record.entries() | {entry}
+    asks, record = _that_speak(record, change, ends, status_field)
+    after = record
+    if change.asks.ends_round:
+        after = _end_round(after, change, ends)
+    for ask in asks:
+        after = _apply(after, ask, change, ends, agrees, status_field, now)
+    after = _eligible(record, after, now, change)
+    return Folded(record=after, closed=ends.closed(before, after.entries()))
+
+
+def fold_link(record: Record, asks: Iterable[Ask], change: Change, now: datetime) -> Record:
+    """Bring a link that an event of a kin carries into this record; closes nothing."""
+    after = record
+    for ask in asks:
+        if isinstance(ask, Link):
+            after = _link(after, ask, change, _Ends())
+    return after if after is record else _eligible(record, after, now, change)
+
+
+def accept(
+    record: Record,
+    accepted: Mapping[str, Json],
+    *,
+    agrees: Agrees,
+    status_field: str | None,
+    now: datetime,
+    remote_id: RemoteId | None = None,
+    remote_updated_at: datetime | None = None,
+) -> Folded:
+    """Take over what the remote side says of a record: an answer to our call, or a read.
+
+    What agrees stops being pending. What differs stays pending, unless the remote side moved away
+    from the base it was asked on: that is a conflict, for a person.
+    """
+    ends = _Ends()
+    before = record.entries()
+    mark = record.mark
+    after = replace(
+        record,
+        accepted=accepted,
+        accepted_at=now,
+        look_first=False,
+        mark=None,
+        remote_id=record.remote_id or remote_id,
+        remote_updated_at=remote_updated_at or record.remote_updated_at,
+        revision=record.revision + 1,
+    )
+    sent = mark.fields if mark is not None and mark.writes else {}
+    tried = record.calls > 0 or record.tries > 0 or bool(sent) or _moved(record)
+    if mark is not None and mark.writes:
+        for entry in mark.entries:
+            ends.say(entry, Closed.DELIVERED)
+    after, conflict = _settle_fields(after, sent, ends, agrees, tried=tried)
+    after, moved = _settle_path(after, ends, status_field, tried=tried)
+    after = _confirm(after)
+    conflict = conflict or moved
+    after = _stand(after, conflict, now)
+    return Folded(record=after, closed=ends.closed(before, after.entries()))
+
+
+def release(record: Record) -> Folded:
+    """Take the mark off a record whose call had no effect there, and close what only it carried."""
+    ends = _Ends()
+    before = record.entries()
+    path, reasons = normalise(record.path_base, record.path)
+    for entry, reason in reasons.items():
+        ends.say(entry, reason)
+    after = replace(record, mark=None, path=path, revision=record.revision + 1)
+    after = replace(after, oldest_entry=min(after.entries(), default=None))
+    return Folded(record=after, closed=ends.closed(before, after.entries()))
+
+
+def normalise(
+    base: str | None, moves: Sequence[Move], pinned: int = 0
+) -> tuple[tuple[Move, ...], Mapping[EntryId, Closed]]:
+    """Take out of a path what asks for nothing: repeats, and loops back to where they began.
+
+    The first *pinned* moves may have happened there already and are kept whole. While the status
+    there is not known (*base* is None), a way back to it cannot be seen and is kept.
+    """
+    ends = _Ends()
+    out = list(moves[:pinned])
+    for move in moves[pinned:]:
+        current = out[-1].to if out else base
+        if move.to == current:
+            _repeat(out, move, pinned, ends)
+            continue
+        places = [base if pinned == 0 else None, *(step.to for step in out)]
+        if move.to in places:
+            cut = places.index(move.to)
+            cut = max(cut, pinned)
+            for cancelled in (*out[cut:], move):
+                ends.say(cancelled.stamp.entry, Closed.NET_ZERO)
+            del out[cut:]
+            continue
+        out.append(move)
+    return tuple(out), ends.reasons
+
+
+def _repeat(out: list[Move], move: Move, pinned: int, ends: _Ends) -> None:
+    if len(out) > pinned:
+        ends.say(out[-1].stamp.entry, Closed.SUPERSEDED)
+        out[-1] = move
+    elif out:
+        out.append(move)  # the same as what is in flight: known to be unchanged once that settled
+    else:
+        ends.say(move.stamp.entry, Closed.UNCHANGED)
+
+
+def _that_speak(
+    record: Record, change: Change, ends: _Ends, status_field: str | None
+) -> tuple[tuple[Ask, ...], Record]:
+    """Of a snapshot, only what differs from the same source's last one speaks."""
+    if not change.asks.snapshot:
+        return change.asks.asks, record
+    name = f"@snapshot:{change.stamp.source}"
+    last = record.stamps.get(name)
+    if last is not None and not change.stamp.later_than(last):
+        ends.say(change.stamp.entry, Closed.SUPERSEDED)
+        return (), record
+    previous = record.snapshots.get(change.stamp.source, {})
+    state = {_name_of(ask, status_field): _value_of(ask) for ask in change.asks.asks}
+    speaking = tuple(
+        ask
+        for ask in change.asks.asks
+        if _name_of(ask, status_field) not in previous
+        or canonical(previous[_name_of(ask, status_field)]) != canonical(_value_of(ask))
+    )
+    if not speaking:
+        ends.say(change.stamp.entry, Closed.UNCHANGED)
+    kept = replace(
+        record,
+        snapshots={**record.snapshots, change.stamp.source: {**previous, **state}},
+        stamps={**record.stamps, name: change.stamp},
+    )
+    return speaking, kept
+
+
+def _name_of(ask: Ask, status_field: str | None) -> str:
+    match ask:
+        case Link():
+            return LINK
+        case MoveTo():
+            return status_field or STATE
+        case SetField(name=name) | Expect(name=name):
+            return name
+
+
+def _value_of(ask: Ask) -> Json:
+    match ask:
+        case Link(remote_id=remote_id, role=role):
+            return [remote_id, role]
+        case MoveTo(status=status, reason=reason):
+            return [status, reason]
+        case SetField(value=value) | Expect(value=value):
+            return value
+
+
+def _apply(
+    record: Record,
+    ask: Ask,
+    change: Change,
+    ends: _Ends,
+    agrees: Agrees,
+    status_field: str | None,
+    now: datetime,
+) -> Record:
+    if isinstance(ask, Link):
+        return _link(record, ask, change, ends)
+    name = _name_of(ask, status_field)
+    last = record.stamps.get(name)
+    if last is not None and not change.stamp.later_than(last):
+        if last.entry != change.stamp.entry:
+            ends.say(change.stamp.entry, Closed.SUPERSEDED)
+        return record
+    stamped = replace(record, stamps={**record.stamps, name: change.stamp})
+    match ask:
+        case SetField(value=value):
+            return _set(stamped, name, value, change.stamp, ends, agrees)
+        case MoveTo(status=status, reason=reason):
+            move = Move(to=status, reason=reason, stamp=change.stamp)
+            return _move(stamped, move, name, ends)
+        case Expect(value=value):
+            return _expect(stamped, name, value, change.stamp, ends, now)
+
+
+def _known(record: Record) -> Mapping[str, Json] | None:
+    """What is accepted, unless a call in flight or a doubt makes that uncertain."""
+    if record.look_first or record.mark is not None:
+        return None
+    return record.accepted
+
+
+def _set(
+    record: Record, name: str, value: Json, stamp: Stamp, ends: _Ends, agrees: Agrees
+) -> Record:
+    pending = dict(record.pending)
+    old = pending.pop(name, None)
+    accepted = _known(record)
+    if accepted is not None and agrees(name, value, accepted):
+        reason = Closed.NET_ZERO if old else Closed.UNCHANGED
+        ends.say(stamp.entry, reason)
+        if old is not None:
+            ends.say(old.stamp.entry, Closed.NET_ZERO)
+        return replace(record, pending=pending)
+    base_known = record.accepted is not None
+    pending[name] = Pending(
+        value=value,
+        stamp=stamp,
+        base=(record.accepted or {}).get(name),
+        base_known=base_known,
+    )
+    return replace(record, pending=pending)
+
+
+def _move(record: Record, move: Move, status_field: str, ends: _Ends) -> Record:
+    accepted = _known(record)
+    base = None if accepted is None else _text(accepted.get(status_field))
+    pinned = 1 if _moved(record) else 0
+    path, reasons = normalise(base, (*record.path, move), pinned)
+    for entry, reason in reasons.items():
+        ends.say(entry, reason)
+    path_base = record.path_base if record.path else base
+    return replace(record, path=path, path_base=path_base if path else None)
+
+
+def _moved(record: Record) -> bool:
+    """Whether the first move of the path may have happened there already."""
+    mark = record.mark
+    return (
+        mark is not None
+        and mark.move is not None
+        and bool(record.path)
+        and record.path[0].stamp.entry == mark.move
+    )
+
+
+def _expect(
+    record: Record, name: str, value: Json, stamp: Stamp, ends: _Ends, now: datetime
+) -> Record:
+    accepted = record.accepted
+    expected = dict(record.expected)
+    expected.pop(name, None)
+    if accepted is not None and accepted.get(name) == value:
+        ends.say(stamp.entry, Closed.CONFIRMED)
+        return replace(record, expected=expected)
+    ends.say(stamp.entry, Closed.NOTED)
+    expected[name] = Expectation(value=value, entry=stamp.entry, since=now)
+    return replace(record, expected=expected)
+
+
+def _link(record: Record, link: Link, change: Change, ends: _Ends) -> Record:
+    last = record.stamps.get(LINK)
+    if last is not None and not change.stamp.later_than(last):
+        return record
+    stamps = {**record.stamps, LINK: change.stamp}
+    pending = {name: value for name, value in record.pending.items() if name != LINK}
+    if (record.remote_id, record.role) == (link.remote_id, link.role):
+        ends.say(change.stamp.entry, Closed.UNCHANGED)
+        if LINK not in record.pending:
+            return record  # said again: nothing to keep, not even who said it
+        return replace(record, stamps=stamps, pending=pending)
+    if record.remote_id is not None and (record.accepted is not None or record.mark is not None):
+        pending[LINK] = Pending(
+            value=[link.remote_id, link.role],
+            stamp=change.stamp,
+            base=[record.remote_id, record.role],
+            base_known=True,
+        )
+        return replace(record, stamps=stamps, pending=pending)
+    ends.say(change.stamp.entry, Closed.NOTED)
+    return replace(
+        record, stamps=stamps, pending=pending, remote_id=link.remote_id, role=link.role
+    )
+
+
+def refuse_link(record: Record) -> Record:
+    """Put back a link that another record has already: held, as `same_person_twice`."""
+    stamp = record.stamps[LINK]
+    taken = Pending(value=[record.remote_id, record.role], stamp=stamp)
+    return replace(
+        record,
+        remote_id=None,
+        role=None,
+        serial_key=None,
+        pending={**record.pending, LINK: taken},
+    )
+
+
+def _end_round(record: Record, change: Change, ends: _Ends) -> Record:
+    """A void: the content of the claim is no longer asked for.
+
+    A claim that was never sent, or refused for certain, is not there: claim and void cancel.
+    """
+    last = record.stamps.get(STATE)
+    if last is not None and not change.stamp.later_than(last):
+        return record
+    claim = record.pending.get(STATE)
+    unsent = (
+        claim is not None
+        and claim.value != VOIDED
+        and record.accepted is None
+        and record.mark is None
+        and not record.look_first
+    )
+    if not unsent or claim is None:
+        pending = {name: value for name, value in record.pending.items() if name in (STATE, LINK)}
+        return replace(record, pending=pending)
+    for pending_field in record.pending.values():
+        ends.say(pending_field.stamp.entry, Closed.NET_ZERO)
+    ends.say(change.stamp.entry, Closed.NET_ZERO)
+    return replace(record, pending={}, stamps={**record.stamps, STATE: change.stamp})
+
+
+def _eligible(before: Record, after: Record, now: datetime, change: Change) -> Record:
+    """Make a record due again when what is wanted changed; a dead letter heals by it."""
+    if after is before:
+        return after
+    after = replace(
+        after, revision=before.revision + 1, oldest_entry=min(after.entries(), default=None)
+    )
+    wanted_changed = (after.pending, after.path) != (before.pending, before.path)
+    linked = after.remote_id != before.remote_id
+    if wanted_changed:
+        after = replace(after, tries=0, takes=0, calls=0, allowance=None, first_try_at=None)
+    if after.state in BUSY:
+        return after
+    if not after.changed:
+        return replace(
+            after, state=RecordState.IN_STEP, reason=None, due_at=None, waits_for=None, problem=None
+        )
+    if not wanted_changed and not linked:
+        return after
+    settled = now + (timedelta(0) if change.asks.at_once else change.settle)
+    if before.state is RecordState.WAITING and before.due_at is not None and before.changed:
+        settled = min(settled, max(before.due_at, now)) if _settles(before) else settled
+    return replace(
+        after, state=RecordState.WAITING, reason=Reason.SETTLING, due_at=settled, waits_for=None
+    )
+
+
+def _settles(record: Record) -> bool:
+    """A burst is measured from its first edit: a record edited without end still goes."""
+    return record.reason is Reason.SETTLING
+
+
+def _settle_fields(
+    record: Record, sent: Mapping[str, Json], ends: _Ends, agrees: Agrees, *, tried: bool
+) -> tuple[Record, Problem | None]:
+    accepted = record.accepted or {}
+    conflict: Problem | None = None
+    pending: dict[str, Pending] = {}
+    for name, wish in record.pending.items():
+        if name != LINK and agrees(name, wish.value, accepted):
+            ends.say(wish.stamp.entry, Closed.DELIVERED if tried else Closed.UNCHANGED)
+            continue
+        theirs = accepted.get(name)
+        ours_there = name in sent and agrees(name, sent[name], accepted)
+        if not wish.base_known or ours_there:
+            wish = replace(wish, base=theirs, base_known=True)
+        elif name != LINK and theirs != wish.base and not agrees(name, wish.base, accepted):
+            conflict = conflict or _both_changed(name, wish.base, wish.value, theirs)
+        pending[name] = wish
+    return replace(record, pending=pending), conflict
+
+
+def _settle_path(
+    record: Record, ends: _Ends, status_field: str | None, *, tried: bool
+) -> tuple[Record, Problem | None]:
+    if not record.path or status_field is None:
+        return record, None
+    status = _text((record.accepted or {}).get(status_field))
+    steps = [move.to for move in record.path]
+    path = record.path
+    if record.path_base is not None and status != record.path_base:
+        if status not in steps:
+            problem = _both_changed(status_field, record.path_base, steps[-1], status)
+            return record, problem
+        done = steps.index(status) + 1
+        for move in path[:done]:
+            ends.say(move.stamp.entry, Closed.DELIVERED if tried else Closed.UNCHANGED)
+        path = path[done:]
+    path, reasons = normalise(status, path)
+    for entry, reason in reasons.items():
+        ends.say(entry, reason)
+    return replace(record, path=path, path_base=status if path else None), None
+
+
+def _both_changed(name: str, base: Json, ours: Json, theirs: Json) -> Problem:
+    return Problem(
+        reason=Reason.CONFLICT,
+        field=name,
+        detail=f"{name} was {_shown(base)} when we asked for {_shown(ours)}, "
+        f"and the other side has made it {_shown(theirs)} meanwhile",
+    )
+
+
+def _confirm(record: Record) -> Record:
+    accepted = record.accepted or {}
+    expected = {
+        name: expectation
+        for name, expectation in record.expected.items()
+        if accepted.get(name) != expectation.value
+    }
+    return record if len(expected) == len(record.expected) else replace(record, expected=expected)
+
+
+def _stand(record: Record, conflict: Problem | None, now: datetime) -> Record:
+    record = replace(record, oldest_entry=min(record.entries(), default=None))
+    if conflict is not None:
+        return replace(
+            record,
+            state=RecordState.DEAD,
+            reason=Reason.CONFLICT,
+            due_at=None,
+            problem=conflict,
+            lease_until=None,
+        )
+    if not record.changed:
+        return replace(
+            record,
+            state=RecordState.IN_STEP,
+            reason=None,
+            due_at=None,
+            waits_for=None,
+            lease_until=None,
+            problem=None,
+            lock=None,
+            tries=0,
+            takes=0,
+            calls=0,
+            allowance=None,
+            already=None,
+            first_try_at=None,
+        )
+    return replace(
+        record,
+        state=RecordState.WAITING,
+        reason=None,
+        due_at=now,
+        waits_for=None,
+        lease_until=None,
+        tries=0,
+        takes=0,
+        first_try_at=None,
+    )
+
+
+def _text(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _shown(value: Json) -> str:
+    return "empty" if value is None else str(value)

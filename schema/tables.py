@@ -1,0 +1,348 @@
+"""Every table, on one MetaData: constraints, partial indexes, names.
+
+One idea: let the table refuse. What must never be is a constraint here, with the mistake it stops;
+a partial index names the query it serves. The same tables stand on PostgreSQL and on SQLite.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
+
+from schema.events import DEFAULT_DESTINATION, DEFAULT_SOURCE, EVENTS, MAX_PAYLOAD_BYTES
+from schema.states import Closed, EntryState, GateReason, Lane, Reason, RecordState
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pk",
+        "fk": "%(table_name)s_%(column_0_name)s_fk",
+        "uq": "%(table_name)s_%(column_0_N_name)s_uq",
+        "ck": "%(table_name)s_%(constraint_name)s",
+    }
+)
+
+ISO: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
+"""How SQLite keeps an instant: text of fixed width in UTC, so that order by text is order by time
+and a person who opens the file can read it."""
+
+
+def iso(moment: datetime) -> str:
+    """Write an instant as SQLite keeps it."""
+    return moment.astimezone(UTC).strftime(ISO)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware instant in UTC. SQLite drops time zones; this type does not."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Use text on SQLite, `timestamptz` on PostgreSQL."""
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(Text())
+        return dialect.type_descriptor(DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Refuse an instant without a zone: it would be read as the wrong hour somewhere."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return iso(value) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Give it back aware, in UTC."""
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return datetime.fromisoformat(value).astimezone(UTC)
+        return value.astimezone(UTC)
+
+
+Document = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+Id = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class database_now(FunctionElement[datetime]):  # noqa: N801  (a SQL function's name)
+    """The database's own clock at this moment, not at the transaction's start."""
+
+    inherit_cache = True
+
+
+@compiles(database_now)
+def _now(element: object, compiler: object, **options: object) -> str:
+    return "clock_timestamp()"
+
+
+@compiles(database_now, "sqlite")
+def _now_sqlite(element: object, compiler: object, **options: object) -> str:
+    return "(strftime('%Y-%m-%dT%H:%M:%f000Z', 'now'))"
+
+
+def _one_of(column: str, values: type[Any], *, or_null: bool = False) -> str:
+    listed = ", ".join(f"'{value}'" for value in values)
+    check = f"{column} IN ({listed})"
+    return f"{column} IS NULL OR {check}" if or_null else check
+
+
+def _both(name: str, *, postgresql: str, sqlite: str) -> tuple[CheckConstraint, CheckConstraint]:
+    """One rule, in the words of each database."""
+    return (
+        CheckConstraint(postgresql, name=name).ddl_if(dialect="postgresql"),
+        CheckConstraint(sqlite, name=name).ddl_if(dialect="sqlite"),
+    )
+
+
+def _clean_name(column: str) -> tuple[CheckConstraint, CheckConstraint]:
+    # Stops empty references and control characters, which no person could tell apart later.
+    return _both(
+        f"{column}_clean",
+        postgresql=f"{column} ~ '[^[:space:]]' AND {column} !~ '[[:cntrl:]]' "
+        f"AND length({column}) <= 200",
+        sqlite=f"length(trim({column})) > 0 AND {column} NOT GLOB "
+        f"('*[' || char(1) || '-' || char(31) || char(127) || ']*') AND length({column}) <= 200",
+    )
+
+
+outbox_entry: Final = Table(
+    "outbox_entry",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("state", Text, nullable=False, server_default=EntryState.NEW),
+    Column("event", Text, nullable=False),
+    Column("source_id", Text, nullable=False),
+    Column("payload", Document, nullable=False),
+    Column("destination", Text, nullable=False, server_default=DEFAULT_DESTINATION),
+    Column("source", Text, nullable=False, server_default=DEFAULT_SOURCE),
+    Column("event_id", Text),
+    Column("version", BigInteger),
+    Column("happened_at", Instant),
+    Column("seen", BigInteger),
+    Column("actor", Text),
+    Column("emitted_at", Instant, nullable=False, server_default=database_now()),
+    Column("record_id", Id, ForeignKey("record.id")),
+    Column("closed_as", Text),
+    Column("closed_at", Instant),
+    CheckConstraint(_one_of("state", EntryState), name="state_known"),
+    CheckConstraint(_one_of("closed_as", Closed, or_null=True), name="closed_as_known"),
+    # Stops a closed entry that nobody can explain, and an open one that claims an end.
+    CheckConstraint(
+        "(state = 'closed') = (closed_as IS NOT NULL) AND (state = 'closed') = (closed_at IS NOT NULL)",
+        name="closed_with_reason",
+    ),
+    # Stops an event that no version of the relay would understand.
+    CheckConstraint(f"event IN ({', '.join(repr(name) for name in EVENTS)})", name="event_known"),
+    *_clean_name("source_id"),
+    *_clean_name("source"),
+    *_clean_name("destination"),
+    *_both(
+        "payload_object",
+        postgresql="jsonb_typeof(payload) = 'object' "
+        f"AND octet_length(payload::text) <= {MAX_PAYLOAD_BYTES + 4096}",
+        sqlite="json_valid(payload) AND json_type(payload) = 'object' "
+        f"AND length(CAST(payload AS BLOB)) <= {MAX_PAYLOAD_BYTES}",
+    ),
+    # SQLite takes any type in any column.
+    CheckConstraint(
+        "typeof(version) IN ('integer', 'null') AND typeof(seen) IN ('integer', 'null') "
+        "AND (happened_at IS NULL OR happened_at GLOB '[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"
+        "T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]*Z')",
+        name="types",
+    ).ddl_if(dialect="sqlite"),
+    # Not AUTOINCREMENT's default: SQLite would otherwise give a pruned id to a later entry.
+    sqlite_autoincrement=True,
+)
+Index("outbox_entry_new", outbox_entry.c.id, postgresql_where=text("state = 'new'"),
+      sqlite_where=text("state = 'new'"))  # relay: claim new entries
+Index("outbox_entry_of_record", outbox_entry.c.record_id, outbox_entry.c.id,
+      postgresql_where=text("record_id IS NOT NULL"),
+      sqlite_where=text("record_id IS NOT NULL"))  # a record's story
+Index("outbox_entry_event_id", outbox_entry.c.destination, outbox_entry.c.source,
+      outbox_entry.c.event_id, unique=True, postgresql_where=text("event_id IS NOT NULL"),
+      sqlite_where=text("event_id IS NOT NULL"))  # the same event twice is one entry
+
+
+record: Final = Table(
+    "record",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("destination", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("source_id", Text, nullable=False),
+    Column("part", Text, nullable=False, server_default=""),
+    Column("round", Integer, nullable=False, server_default="0"),
+    Column("family", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("lane", Text, nullable=False, server_default=Lane.LIVE),
+    Column("due_at", Instant),
+    Column("waits_for", Text),
+    Column("role", Text),
+    Column("remote_id", Text),
+    Column("serial_key", Text),
+    Column("token", BigInteger, nullable=False, server_default="0"),
+    Column("lease_until", Instant),
+    Column("revision", Integer, nullable=False, server_default="0"),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("takes", Integer, nullable=False, server_default="0"),
+    Column("calls", Integer, nullable=False, server_default="0"),
+    Column("allowance", Integer),
+    Column("first_try_at", Instant),
+    Column("oldest_entry", BigInteger),
+    Column("look_first", Integer, nullable=False, server_default="0"),
+    Column("already", Text),
+    Column("accepted_at", Instant),
+    Column("remote_updated_at", Instant),
+    Column("wanted", Document, nullable=False),
+    Column("accepted", Document),
+    Column("mark", Document),
+    Column("lock", Document),
+    Column("problem", Document),
+    CheckConstraint(_one_of("state", RecordState), name="state_known"),
+    CheckConstraint(_one_of("lane", Lane), name="lane_known"),
+    CheckConstraint(_one_of("reason", Reason, or_null=True), name="reason_known"),
+    # Stops a lease nobody would ever rescue.
+    CheckConstraint(
+        "(state IN ('dispatched', 'taken')) = (lease_until IS NOT NULL)", name="lease_has_end"
+    ),
+    # Stops a record that waits for nothing: it would never be looked at again.
+    CheckConstraint("state <> 'waiting' OR due_at IS NOT NULL", name="waiting_has_time"),
+    # Stops a record put aside without a word why.
+    CheckConstraint(
+        "state NOT IN ('held', 'dead', 'in_doubt') OR reason IS NOT NULL", name="aside_has_reason"
+    ),
+)
+Index("record_key", record.c.destination, record.c.kind, record.c.source_id, record.c.part,
+      record.c.round, unique=True)  # one row per thing kept in step
+Index("record_family", record.c.destination, record.c.family)  # kin
+_DUE = "state IN ('waiting', 'in_doubt') AND due_at IS NOT NULL"
+Index("record_due", record.c.destination, record.c.lane, record.c.due_at, record.c.id,
+      postgresql_where=text(_DUE), sqlite_where=text(_DUE))  # relay: next due records
+_LEASED = "lease_until IS NOT NULL"
+Index("record_leased", record.c.lease_until, postgresql_where=text(_LEASED),
+      sqlite_where=text(_LEASED))  # relay: rescue, and how many are on the queue
+_IN_FLIGHT = "serial_key IS NOT NULL AND state = 'taken'"
+Index("record_one_call_in_flight", record.c.destination, record.c.serial_key, unique=True,
+      postgresql_where=text(_IN_FLIGHT), sqlite_where=text(_IN_FLIGHT))  # stops two at once
+_OPEN = "state <> 'in_step'"
+Index("record_open", record.c.state, record.c.reason, postgresql_where=text(_OPEN),
+      sqlite_where=text(_OPEN))  # status: what is waiting, and why
+
+
+mapping: Final = Table(
+    "mapping",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("remote_id", Text, primary_key=True),
+    Column("role", Text, primary_key=True),
+    Column("record_id", Id, ForeignKey("record.id"), nullable=False),
+    Column("since", Instant, nullable=False),
+)
+"""Which record is which remote thing. The key stops two records on one person and role."""
+Index("mapping_record", mapping.c.record_id)  # relink: what a record was before
+
+
+attempt: Final = Table(
+    "attempt",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("record_id", Id, ForeignKey("record.id"), nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("request", Document, nullable=False),
+    Column("base", Document),
+    Column("marked_at", Instant, nullable=False),
+    Column("answered_at", Instant),
+    Column("outcome", Text),
+    Column("status", Integer),
+    Column("request_id", Text),
+    Column("duration_ms", Integer),
+    Column("answer", Text),
+    Column("detail", Text),
+)
+"""Every call for a record, committed before the call is made."""
+Index("attempt_of_record", attempt.c.record_id, attempt.c.id)  # a record's story
+Index("attempt_recent", attempt.c.destination, attempt.c.marked_at)  # quota: what the window holds
+Index("attempt_open", attempt.c.record_id, unique=True,
+      postgresql_where=text("outcome IS NULL"),
+      sqlite_where=text("outcome IS NULL"))  # stops a second open attempt at one record
+
+
+gate: Final = Table(
+    "gate",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("until", Instant),
+    Column("since", Instant, nullable=False),
+    Column("actor", Text),
+    Column("detail", Text),
+    CheckConstraint(_one_of("reason", GateReason), name="reason_known"),
+)
+"""A shut gate: no call for this destination until then (no end: until a person opens it)."""
+
+
+binding: Final = Table(
+    "binding",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("contract", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("key_name", Text, nullable=False),
+    Column("database_id", Text, nullable=False),
+    Column("bound_at", Instant, nullable=False),
+)
+"""To which destination this database belongs."""
+
+
+process: Final = Table(
+    "process",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("beat_at", Instant, nullable=False),
+    Column("progress", Document, nullable=False),
+)
+"""A heartbeat per process."""
+
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("reason", Text),
+    Column("before", Document),
+    Column("after", Document),
+)
+"""What people did, in the transaction that did it."""
