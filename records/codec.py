@@ -179,7 +179,6 @@ def _mark(mark: Mark) -> dict[str, Json]:
         "fields": mark.fields,
         "entries": list(mark.entries),
         "move": mark.move,
-        "writes": mark.writes,
         "at": mark.at.isoformat(),
     }
 
@@ -192,7 +191,6 @@ def _read_mark(value: Mapping[str, Any]) -> Mark:
         fields=value["fields"],
         entries=tuple(EntryId(entry) for entry in value["entries"]),
         move=value["move"],
-        writes=value["writes"],
         at=_read_time(value["at"]),
     )
 

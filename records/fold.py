@@ -12,7 +12,7 @@ from typing import TypeAlias
 from schema.asks import Ask, Asks, Expect, Link, MoveTo, SetField
 from schema.fingerprint import Json, canonical
 from schema.keys import EntryId, RemoteId
-from schema.record import Expectation, Move, Pending, Problem, Record, Stamp
+from schema.record import Expectation, Mark, Move, Pending, Problem, Record, Stamp
 from schema.states import Closed, Reason, RecordState
 
 Agrees: TypeAlias = Callable[[str, Json, Mapping[str, Json]], bool]
@@ -163,17 +163,33 @@ def accept(
         remote_updated_at=remote_updated_at or record.remote_updated_at,
         revision=record.revision + 1,
     )
-    sent = mark.fields if mark is not None and mark.writes else {}
-    tried = record.calls > 0 or record.tries > 0 or bool(sent) or _moved(record)
-    if mark is not None and mark.writes:
+    sent = {} if mark is None else mark.fields
+    tried = record.calls > 0 or record.tries > 0 or mark is not None
+    landed = mark is None or _landed(record, mark, accepted, agrees, status_field)
+    if mark is not None and landed:
         for entry in mark.entries:
             ends.say(entry, Closed.DELIVERED)
+    if landed:
+        after = replace(after, tries=0, first_try_at=None)
     after, conflict = _settle_fields(after, sent, ends, agrees, tried=tried)
     after, moved = _settle_path(after, ends, status_field, tried=tried)
     after = _confirm(after)
     conflict = conflict or moved
     after = _stand(after, conflict, now)
     return Folded(record=after, closed=ends.closed(before, after.entries()))
+
+
+def _landed(
+    record: Record,
+    mark: Mark,
+    accepted: Mapping[str, Json],
+    agrees: Agrees,
+    status_field: str | None,
+) -> bool:
+    """Whether all that a call was to bring about is so."""
+    if _moved(record) and accepted.get(status_field or STATE) != record.path[0].to:
+        return False
+    return all(agrees(name, value, accepted) for name, value in mark.fields.items())
 
 
 def release(record: Record) -> Folded:
@@ -558,9 +574,7 @@ def _stand(record: Record, conflict: Problem | None, now: datetime) -> Record:
         due_at=now,
         waits_for=None,
         lease_until=None,
-        tries=0,
         takes=0,
-        first_try_at=None,
     )
 
 

@@ -9,7 +9,19 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, Table
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Table,
+    any_,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.sql.type_api import TypeEngine
 
 from schema.tables import Document, Instant, iso
@@ -51,14 +63,12 @@ def update_many(
     return connection.exec_driver_sql(statement, _arrays(table, names, rows)).rowcount
 
 
-def in_list(name: str, connection: Connection, values: Sequence[Any]) -> tuple[str, tuple[Any, ...]]:
-    """Write "column is one of these" with one parameter, whatever their number.
-
-    Gives the condition and its parameters. Values are all numbers or all texts.
-    """
+def among(connection: Connection, column: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Say "column is one of these" with one parameter, whatever their number."""
     if connection.dialect.name == "sqlite":
-        return f"{name} IN (SELECT value FROM json_each(?))", (json.dumps(list(values)),)
-    return f"{name} = ANY(%s)", (list(values),)
+        listed = func.json_each(json.dumps(list(values))).table_valued("value")
+        return column.in_(select(listed.c.value))
+    return column == any_(literal(list(values), ARRAY(column.type)))
 
 
 def _each(

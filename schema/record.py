@@ -69,7 +69,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """"About to send", committed before a call: what may have happened there when we die now."""
+    """"About to send", committed before a write: what may have happened there when we die now."""
 
     attempt: AttemptId
     operation: str
@@ -77,7 +77,6 @@ class Mark:
     fields: Mapping[str, Json]
     entries: tuple[EntryId, ...]
     move: EntryId | None
-    writes: bool
     at: datetime
 
 

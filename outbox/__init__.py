@@ -1,0 +1,1 @@
+"""The outgoing half: from entries to calls."""

@@ -1,0 +1,189 @@
+"""Whether a record is worth a call now. Pure.
+
+One idea: the contract says what comes next for one record; admission adds what holds for every
+API: order among kin, what is locked, what was answered before, what does not settle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from gateway.contract import Contract
+from records.fold import LINK
+from schema.fingerprint import fingerprint
+from schema.plans import Call, Hold, InStep, Plan, Snooze, WaitFor
+from schema.record import Problem, Record
+from schema.states import HOLDS, Reason, RecordState
+
+RECHECK = timedelta(minutes=10)
+"""How soon a record that waits for another is looked at again though nobody woke it. Being woken
+is the rule; this is for a wake-up that was lost."""
+
+SPARE_CALLS = 2
+"""How many calls more than its plan had steps a wanted state may cost before a person looks."""
+
+A_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    """In step: nothing to send."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Go:
+    """Worth a call now."""
+
+    call: Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Park:
+    """Later, at this time or when woken."""
+
+    reason: Reason
+    due_at: datetime
+    waits_for: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """Not without a person or a newer event."""
+
+    problem: Problem
+
+    @property
+    def state(self) -> RecordState:
+        """Held while a person may let it go on; dead when only new data or a person heals it."""
+        return RecordState.HELD if self.problem.reason in HOLDS else RecordState.DEAD
+
+
+Decision: TypeAlias = Close | Go | Park | Aside
+
+
+def decide(record: Record, kin: Sequence[Record], contract: Contract, now: datetime) -> Decision:
+    """Decide about a record that is due; *kin* are the other records of its family."""
+    link = record.pending.get(LINK)
+    if link is not None:
+        return Aside(problem=_unusable_link(record))
+    if not record.changed and not record.look_first:
+        return Close()
+    return _follow(contract.plan(record, kin, now), record, kin, now)
+
+
+def allowance(record: Record, contract: Contract) -> int:
+    """Say how many calls what is wanted now may cost."""
+    return contract.steps(record) + SPARE_CALLS
+
+
+def cause(record: Record, kin: Sequence[Record]) -> str:
+    """Hash what a request was planned from besides its own content: what is accepted around it."""
+    around = sorted((str(one.key), one.accepted) for one in (record, *kin))
+    return fingerprint([[key, accepted] for key, accepted in around])
+
+
+def _follow(plan: Plan, record: Record, kin: Sequence[Record], now: datetime) -> Decision:
+    match plan:
+        case InStep():
+            return Close()
+        case Call():
+            return _worth(plan, record, kin, now)
+        case WaitFor(whom=whom, key=key):
+            return Park(
+                reason=Reason.WAITING_FOR,
+                due_at=now + RECHECK,
+                waits_for=whom if key is None else str(key),
+            )
+        case Snooze(until=until, reason=reason):
+            return Park(reason=reason, due_at=until)
+        case Hold(reason=reason, detail=detail, field=field):
+            return Aside(problem=Problem(reason=reason, detail=detail, field=field))
+
+
+def _worth(call: Call, record: Record, kin: Sequence[Record], now: datetime) -> Decision:
+    request = call.request.fingerprint()
+    if record.lock is not None and record.lock.fingerprint == request:
+        if record.lock.data or record.lock.cause == cause(record, kin):
+            return Aside(problem=record.problem or _locked(call))
+    if record.already == request:
+        return Aside(problem=_not_so(call))
+    if call.request.writes and record.allowance is not None and record.calls >= record.allowance:
+        return Aside(problem=_restless(record))
+    first = _goes_first(record, kin, now)
+    if first is not None:
+        return Park(
+            reason=Reason.WAITING_FOR, due_at=now + RECHECK, waits_for=str(first.key)
+        )
+    return Go(call=call)
+
+
+def _goes_first(record: Record, kin: Sequence[Record], now: datetime) -> Record | None:
+    """Find the kin that must go before: in flight, in doubt, or asked for earlier and moving."""
+    for other in kin:
+        if other.state in (RecordState.TAKEN, RecordState.IN_DOUBT):
+            return other
+        if _asked_earlier(other, record) and _moves(other, kin, record, now):
+            return other
+    return None
+
+
+def _asked_earlier(other: Record, record: Record) -> bool:
+    if other.oldest_entry is None:
+        return False
+    return record.oldest_entry is None or other.oldest_entry < record.oldest_entry
+
+
+def _moves(other: Record, kin: Sequence[Record], record: Record, now: datetime) -> bool:
+    """Whether a record will be called for by itself, within a day."""
+    if other.state is RecordState.DISPATCHED:
+        return True
+    if other.state is not RecordState.WAITING or not other.changed:
+        return False
+    if other.reason is not Reason.WAITING_FOR:
+        return other.due_at is not None and other.due_at <= now + A_DAY
+    return any(
+        str(third.key) == other.waits_for and third.state in _ON_THE_WAY
+        for third in kin
+        if third.key != record.key
+    )
+
+
+_ON_THE_WAY = frozenset({RecordState.WAITING, RecordState.DISPATCHED, RecordState.TAKEN})
+
+
+def _unusable_link(record: Record) -> Problem:
+    if record.remote_id is None:
+        return Problem(
+            reason=Reason.SAME_PERSON_TWICE,
+            field="participant_id",
+            detail="another local record is linked to this remote thing already",
+        )
+    return Problem(
+        reason=Reason.RELINKED,
+        field="participant_id",
+        detail="this record was delivered under another remote id; a person must say which is right",
+    )
+
+
+def _locked(call: Call) -> Problem:
+    return Problem(
+        reason=Reason.REFUSED,
+        operation=call.operation,
+        detail="the same request was refused before; change the data, or override with a reason",
+    )
+
+
+def _not_so(call: Call) -> Problem:
+    return Problem(
+        reason=Reason.CONFLICT,
+        operation=call.operation,
+        detail="the API says this was done already, but a look there does not show it",
+    )
+
+
+def _restless(record: Record) -> Problem:
+    return Problem(
+        reason=Reason.DOES_NOT_SETTLE,
+        detail=f"{record.calls} calls were answered, and the record still differs",
+    )

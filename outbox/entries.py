@@ -1,0 +1,209 @@
+"""All SQL on `outbox_entry`: append, claim new, close.
+
+One idea: an entry is written once, by its producer; afterwards only its state, its record and the
+reason it closed with are ever set.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from runtime.bulk import among, update_many
+from schema.events import Event, InvalidEvent, decode
+from schema.keys import EntryId, RecordId
+from schema.states import Closed, EntryState
+from schema.tables import outbox_entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One row of the outbox. `payload` holds the event's own fields."""
+
+    id: EntryId
+    state: EntryState
+    event: str
+    source_id: str
+    payload: Mapping[str, Any]
+    destination: str
+    source: str
+    event_id: str | None
+    version: int | None
+    happened_at: datetime | None
+    seen: int | None
+    actor: str | None
+    emitted_at: datetime
+    record_id: RecordId | None
+    closed_as: Closed | None
+    closed_at: datetime | None
+
+    def read(self) -> Event:
+        """Give the event it carries; raises `InvalidEvent`, for rows written by plain SQL."""
+        if any(name in Event.ENVELOPE for name in self.payload):
+            raise InvalidEvent("payload", "names a field that has a column of its own")
+        return decode(
+            {
+                **self.payload,
+                "event": self.event,
+                "source_id": self.source_id,
+                "source": self.source,
+                "destination": self.destination,
+                "version": self.version,
+                "happened_at": self.happened_at,
+            }
+        )
+
+
+def claim_new(
+    connection: Connection, destination: str, *, limit: int, after: EntryId | None = None
+) -> list[Entry]:
+    """Lock the next new entries of a destination, oldest first; those another has are skipped.
+
+    They are found by their state. *after* is only a hint that keeps rounds fast while an old
+    transaction keeps dead rows in the index; entries that commit late are found without it.
+    """
+    query = (
+        select(outbox_entry)
+        .where(
+            outbox_entry.c.state == EntryState.NEW.value,
+            outbox_entry.c.destination == destination,
+        )
+        .order_by(outbox_entry.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if after is not None:
+        query = query.where(outbox_entry.c.id > after)
+    return [_entry(row) for row in connection.execute(query).mappings()]
+
+
+def any_new(connection: Connection, destination: str, *, after: EntryId | None = None) -> bool:
+    """Say whether there are new entries of a destination, without locking anything."""
+    query = select(outbox_entry.c.id).where(
+        outbox_entry.c.state == EntryState.NEW.value,
+        outbox_entry.c.destination == destination,
+    )
+    if after is not None:
+        query = query.where(outbox_entry.c.id > after)
+    query = query.order_by(outbox_entry.c.id).limit(1)
+    return connection.execute(query).scalar_one_or_none() is not None
+
+
+def keep(connection: Connection, folded: Mapping[EntryId, RecordId]) -> None:
+    """Mark entries as folded into their records."""
+    update_many(
+        connection,
+        outbox_entry,
+        [
+            {"id": entry, "state": EntryState.FOLDED.value, "record_id": record}
+            for entry, record in folded.items()
+        ],
+    )
+
+
+def close(connection: Connection, closed: Mapping[EntryId, Closed], *, now: datetime) -> None:
+    """Close entries, each with its reason. One that is closed already keeps its first reason."""
+    if not closed:
+        return
+    by_reason: dict[Closed, list[int]] = {}
+    for entry, reason in closed.items():
+        by_reason.setdefault(reason, []).append(entry)
+    for reason, ids in by_reason.items():
+        connection.execute(
+            update(outbox_entry)
+            .where(
+                among(connection, outbox_entry.c.id, ids),
+                outbox_entry.c.state == EntryState.FOLDED.value,
+            )
+            .values(state=EntryState.CLOSED.value, closed_as=reason.value, closed_at=now)
+        )
+
+
+def by_ids(connection: Connection, ids: Sequence[int]) -> list[Entry]:
+    """Read entries by id."""
+    query = select(outbox_entry).where(among(connection, outbox_entry.c.id, list(ids)))
+    return [_entry(row) for row in connection.execute(query).mappings()]
+
+
+def of_record(connection: Connection, record_id: int) -> list[Entry]:
+    """Read all entries of a record, oldest first."""
+    query = select(outbox_entry).where(outbox_entry.c.record_id == record_id)
+    rows = connection.execute(query.order_by(outbox_entry.c.id)).mappings()
+    return [_entry(row) for row in rows]
+
+
+def list_entries(
+    connection: Connection,
+    *,
+    state: EntryState | None = None,
+    closed_as: Closed | None = None,
+    event: str | None = None,
+    source_id: str | None = None,
+    after: int = 0,
+    limit: int = 100,
+) -> list[Entry]:
+    """List entries by id, from after *after*."""
+    query = select(outbox_entry).where(outbox_entry.c.id > after)
+    for column, value in (
+        (outbox_entry.c.state, state),
+        (outbox_entry.c.closed_as, closed_as),
+        (outbox_entry.c.event, event),
+        (outbox_entry.c.source_id, source_id),
+    ):
+        if value is not None:
+            query = query.where(column == str(value))
+    rows = connection.execute(query.order_by(outbox_entry.c.id).limit(limit)).mappings()
+    return [_entry(row) for row in rows]
+
+
+def totals(connection: Connection, destination: str, *, after: int = 0) -> Mapping[str, int]:
+    """Count entries: by reason those closed, and `new` and `folded` those open."""
+    rows = connection.execute(
+        select(outbox_entry.c.state, outbox_entry.c.closed_as, func.count())
+        .where(outbox_entry.c.destination == destination, outbox_entry.c.id > after)
+        .group_by(outbox_entry.c.state, outbox_entry.c.closed_as)
+    )
+    return {reason or state: number for state, reason, number in rows}
+
+
+def oldest_new(connection: Connection) -> tuple[datetime | None, int]:
+    """Give when the oldest new entry was emitted, and how many new ones there are."""
+    first = connection.execute(
+        select(outbox_entry.c.emitted_at)
+        .where(outbox_entry.c.state == EntryState.NEW.value)
+        .order_by(outbox_entry.c.id)
+        .limit(1)
+    ).scalar_one_or_none()
+    number = connection.execute(
+        select(func.count()).where(outbox_entry.c.state == EntryState.NEW.value)
+    ).scalar_one()
+    return first, number
+
+
+def destinations_waiting(connection: Connection) -> Sequence[str]:
+    """Give the destinations that new entries name."""
+    query = select(outbox_entry.c.destination).where(outbox_entry.c.state == EntryState.NEW.value)
+    return connection.execute(query.distinct()).scalars().all()
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    return Entry(
+        id=EntryId(row["id"]),
+        state=EntryState(row["state"]),
+        event=row["event"],
+        source_id=row["source_id"],
+        payload=row["payload"],
+        destination=row["destination"],
+        source=row["source"],
+        event_id=row["event_id"],
+        version=row["version"],
+        happened_at=row["happened_at"],
+        seen=row["seen"],
+        actor=row["actor"],
+        emitted_at=row["emitted_at"],
+        record_id=row["record_id"],
+        closed_as=None if row["closed_as"] is None else Closed(row["closed_as"]),
+        closed_at=row["closed_at"],
+    )

@@ -1,0 +1,565 @@
+"""One round of the relay: rescue, fold, admit, dispatch.
+
+One idea: everything is found by its state, in bounded batches, and each batch is one short
+transaction. A round that is cut short anywhere leaves only what is still due.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from gateway.contract import Contract, Kind
+from outbox import attempts, entries, gates
+from outbox.admission import Aside, Close, Go, Park, allowance, decide
+from outbox.entries import Entry
+from outbox.retry import Timing, lapse
+from records import store
+from records.fold import (
+    Agrees,
+    Change,
+    accept,
+    fold,
+    fold_link,
+    has_ended,
+    refuse_link,
+    round_for,
+)
+from runtime.clock import Clock
+from runtime.database import Database
+from schema.asks import Asks
+from schema.events import InvalidEvent
+from schema.fingerprint import Json
+from schema.keys import EntryId, LeaseToken, RecordId, RecordKey
+from schema.record import Problem, Record, Stamp
+from schema.states import Closed, Lane, Reason, RecordState
+
+logger = structlog.get_logger(__name__)
+
+FOLD_BATCH = 1_000
+"""Entries folded in one transaction. More saves round trips and holds row locks longer."""
+
+ADMIT_BATCH = 500
+"""Records admitted in one transaction."""
+
+RESCUE_BATCH = 500
+"""Records rescued in one transaction."""
+
+LOOK_BACK = 5.0
+"""Every so many seconds one round searches without its floors, and finds what committed late or
+became due in the past."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ring:
+    """What goes on the queue: a pointer, never a payload."""
+
+    record_id: RecordId
+    token: LeaseToken
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """What one round did."""
+
+    rescued: int = 0
+    folded: int = 0
+    admitted: int = 0
+    dispatched: int = 0
+
+    @property
+    def done(self) -> int:
+        """How much it was in all; 0 means that the relay may rest."""
+        return self.rescued + self.folded + self.admitted + self.dispatched
+
+
+@dataclass
+class Floors:
+    """Where earlier rounds found nothing before: hints, forgotten every few seconds."""
+
+    entry: EntryId | None = None
+    due: dict[Lane, datetime] = field(default_factory=dict[Lane, datetime])
+    forgotten_at: float = float("-inf")
+
+
+class Relay:
+    """The relay of one destination. Any number may run; they share the work by row locks."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        contract: Contract,
+        destination: str,
+        clock: Clock,
+        timing: Timing,
+        settle: timedelta,
+        dispatch: Callable[[Sequence[Ring]], None],
+        room: Callable[[Lane, int], int],
+    ) -> None:
+        """*dispatch* puts rings on the queue; *room(lane, on the queue)* says how many more the
+        quota can carry in the next seconds."""
+        self._database = database
+        self._contract = contract
+        self._destination = destination
+        self._clock = clock
+        self._timing = timing
+        self._settle = settle
+        self._dispatch = dispatch
+        self._room = room
+        self._floors = Floors()
+
+    def run_once(self) -> Round:
+        """Make one round."""
+        self._forget_floors()
+        rescued = self._rescue()
+        folded = self._fold()
+        admitted, dispatched = self._admit()
+        return Round(rescued=rescued, folded=folded, admitted=admitted, dispatched=dispatched)
+
+    def _forget_floors(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._floors.forgotten_at >= LOOK_BACK:
+            self._floors = Floors(forgotten_at=now)
+
+    # rescue
+
+    def _rescue(self) -> int:
+        now = self._clock.now()
+        with self._database.reading() as connection:
+            if not store.any_lapsed(connection, now, latest=now + self._longest()):
+                return 0
+        with self._database.transaction() as connection:
+            clamped = store.too_long(
+                connection, latest=now + self._longest(), until=now + self._timing.lease
+            )
+            found = store.lapsed(connection, now=now, limit=RESCUE_BATCH)
+            rescued = [lapse(one, timing=self._timing, now=now) for one in found]
+            attempts.abandon(
+                connection, [one.id for one in found if one.state is RecordState.TAKEN]
+            )
+            # The token moves on: whoever still holds the record finds its late write refused.
+            moved = [replace(one, token=LeaseToken(one.token + 1)) for one in rescued]
+            store.update_all(connection, moved)
+        for before, after in zip(found, rescued, strict=True):
+            if before.state is RecordState.TAKEN:
+                logger.info(
+                    "record_rescued", record_key=str(after.key), state=after.state.value
+                )
+        return clamped + len(found)
+
+    def _longest(self) -> timedelta:
+        return self._timing.lease + timedelta(seconds=5)
+
+    # fold
+
+    def _fold(self) -> int:
+        now = self._clock.now()
+        with self._database.reading() as connection:
+            if not entries.any_new(connection, self._destination, after=self._floors.entry):
+                return 0
+        with self._database.transaction() as connection:
+            new = entries.claim_new(
+                connection, self._destination, limit=FOLD_BATCH, after=self._floors.entry
+            )
+            if not new:
+                return 0
+            Folding(connection, self._contract, self._destination, self._settle, now).run(new)
+        self._floors.entry = new[-1].id
+        return len(new)
+
+    # admit and dispatch
+
+    def _admit(self) -> tuple[int, int]:
+        admitted = dispatched = 0
+        rings: list[Ring] = []
+        for lane in (Lane.LIVE, Lane.BULK):
+            done, ringing = self._admit_lane(lane)
+            admitted += done
+            rings.extend(ringing)
+        if rings:
+            # Committed first, then rung: a ring that is lost is rung again, a ring for a row
+            # that never committed would find nothing.
+            dispatched = self._ring(rings)
+        return admitted, dispatched
+
+    def _ring(self, rings: Sequence[Ring]) -> int:
+        try:
+            self._dispatch(rings)
+        except ConnectionError as error:
+            logger.warning("rings_not_delivered", number=len(rings), error=type(error).__name__)
+            return 0
+        return len(rings)
+
+    def _admit_lane(self, lane: Lane) -> tuple[int, list[Ring]]:
+        now = self._clock.now()
+        with self._database.reading() as connection:
+            if not store.any_due(
+                connection, self._destination, lane, now=now, floor=self._floors.due.get(lane)
+            ):
+                return 0, []
+            shut = gates.shut_now(connection, self._destination, now)
+            on_the_queue = store.on_the_queue(connection, self._destination)
+        room = 0 if shut else self._room(lane, on_the_queue.get(lane, 0))
+        with self._database.transaction() as connection:
+            due = store.claim_due(
+                connection,
+                self._destination,
+                lane,
+                now=now,
+                limit=ADMIT_BATCH,
+                floor=self._floors.due.get(lane),
+            )
+            if not due:
+                return 0, []
+            admitting = Admitting(connection, self._contract, now, room)
+            going = admitting.run(due)
+            marked = store.dispatch_all(connection, going, until=now + self._timing.ring)
+        if admitting.full:
+            # Nothing earlier than the first one left over needs to be looked for again.
+            self._floors.due[lane] = admitting.full
+        elif len(due) == ADMIT_BATCH and due[-1].due_at is not None:
+            self._floors.due[lane] = due[-1].due_at
+        rings = [Ring(record_id=one.id, token=one.token, lane=lane) for one in marked]
+        return admitting.moved, rings
+
+
+class Admitting:
+    """Decides about one batch of due records, family by family."""
+
+    def __init__(
+        self, connection: Connection, contract: Contract, now: datetime, room: int
+    ) -> None:
+        self._connection = connection
+        self._contract = contract
+        self._now = now
+        self._room = room
+        self.moved = 0
+        self.full: datetime | None = None
+        """Due time of the first record left over because the quota has no room for it."""
+
+    def run(self, due: Sequence[Record]) -> list[Record]:
+        """Close, park or put aside what needs no call now; give what is to be dispatched."""
+        kin = store.kin_of(self._connection, due)
+        going: list[Record] = []
+        changed: list[Record] = []
+        closed: dict[EntryId, Closed] = {}
+        for one in due:
+            if len(going) >= self._room:
+                self.full = self.full or one.due_at
+                break
+            family = kin[one.family]
+            others = [other for other in family if other.id != one.id]
+            after, ends = self._decided(one, others)
+            closed.update(ends)
+            (going if after.state is RecordState.DISPATCHED else changed).append(after)
+            kin[one.family] = [*others, after]
+        store.update_all(self._connection, changed)
+        entries.close(self._connection, closed, now=self._now)
+        for one in changed:
+            if one.state in (RecordState.IN_STEP, RecordState.HELD, RecordState.DEAD):
+                store.wake(self._connection, one.destination, one.family, self._now)
+        self.moved = len(changed)
+        return going
+
+    def _decided(
+        self, one: Record, others: Sequence[Record]
+    ) -> tuple[Record, Mapping[EntryId, Closed]]:
+        if one.allowance is None:
+            one = replace(one, allowance=allowance(one, self._contract))
+        decision = decide(one, others, self._contract, self._now)
+        if isinstance(decision, Go):
+            serial = serial_key(self._contract, one, others)
+            return replace(one, state=RecordState.DISPATCHED, serial_key=serial), {}
+        return settled_without_call(one, decision, self._contract, self._now)
+
+
+def serial_key(contract: Contract, one: Record, kin: Sequence[Record]) -> str | None:
+    """Name the real remote thing behind a record: its own, or its family's head's."""
+    for candidate in (one, *(other for other in kin if str(other.key) == one.family)):
+        key = contract.serial_key(candidate)
+        if key is not None:
+            return key
+    return None
+
+
+def agreeing(contract: Contract, key: RecordKey) -> Agrees:
+    """Give the contract's word on what agrees, for one record."""
+
+    def agrees(name: str, wanted: Json, accepted: Mapping[str, Json]) -> bool:
+        return contract.agrees(key, name, wanted, accepted)
+
+    return agrees
+
+
+def settled_without_call(
+    one: Record, decision: Close | Park | Aside, contract: Contract, now: datetime
+) -> tuple[Record, Mapping[EntryId, Closed]]:
+    """Carry out a decision that needs no call: the record as it then is, and what it closes."""
+    free = replace(one, lease_until=None, takes=0)
+    match decision:
+        case Close():
+            folded = accept(
+                free,
+                one.accepted or {},
+                agrees=agreeing(contract, one.key),
+                status_field=contract.kinds[one.key.kind].status_field,
+                now=now,
+            )
+            return replace(folded.record, accepted=one.accepted), folded.closed
+        case Park(reason=reason, due_at=due_at, waits_for=waits_for):
+            parked = replace(
+                free,
+                state=RecordState.WAITING,
+                reason=reason,
+                due_at=due_at,
+                waits_for=waits_for,
+            )
+            return parked, {}
+        case Aside(problem=problem):
+            aside = replace(
+                free,
+                state=decision.state,
+                reason=problem.reason,
+                problem=problem,
+                due_at=None,
+                waits_for=None,
+            )
+            logger.info(
+                "record_put_aside", record_key=str(one.key), reason=problem.reason.value
+            )
+            return aside, {}
+
+
+class Folding:
+    """Folds one batch of entries into their records, in one transaction."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        contract: Contract,
+        destination: str,
+        settle: timedelta,
+        now: datetime,
+    ) -> None:
+        self._connection = connection
+        self._contract = contract
+        self._destination = destination
+        self._settle = settle
+        self._now = now
+        self._families: dict[str, dict[RecordKey, Record]] = {}
+        self._before: dict[RecordKey, Record] = {}
+        self._of_entry: dict[EntryId, RecordKey] = {}
+        self._closed: dict[EntryId, Closed] = {}
+
+    def run(self, new: Sequence[Entry]) -> None:
+        """Fold the entries and write what came of it."""
+        read = [(entry, *self._read(entry)) for entry in new]
+        self._load({self._family(entry, asks) for entry, asks, _ in read})
+        for entry, asks, problem in read:
+            self._fold_entry(entry, asks, problem)
+        self._write()
+
+    def _read(self, entry: Entry) -> tuple[Asks, InvalidEvent | None]:
+        try:
+            return self._contract.asks(entry.read()), None
+        except InvalidEvent as problem:
+            # Only plain SQL can bring this in. It goes in front of a person, on its record.
+            return Asks(kind=self._kind_for(entry)), problem
+
+    def _kind_for(self, entry: Entry) -> str:
+        named = entry.payload.get("kind")
+        if isinstance(named, str) and named in self._contract.kinds:
+            return named
+        for kind in self._contract.kinds.values():
+            if kind.parent is None and entry.event.startswith(kind.name):
+                return kind.name
+        return next(kind.name for kind in self._contract.kinds.values() if kind.parent is None)
+
+    def _family(self, entry: Entry, asks: Asks) -> str:
+        return self._contract.family(RecordKey(asks.kind, entry.source_id))
+
+    def _load(self, families: set[str]) -> None:
+        ordered = sorted(families)
+        for family in ordered:
+            self._families[family] = {}
+        for one in store.of_families(
+            self._connection, self._destination, ordered, lock=True
+        ):
+            self._families[one.family][one.key] = one
+            self._before[one.key] = one
+
+    def _fold_entry(self, entry: Entry, asks: Asks, problem: InvalidEvent | None) -> None:
+        family = self._families[self._family(entry, asks)]
+        change = Change(stamp=_stamp(entry), asks=asks, settle=self._settle)
+        head = self._head(entry, asks, family)
+        if asks.of_parent:
+            family[head.key] = fold_link(head, asks.of_parent, change, self._now)
+        record = self._target(entry, asks, family, change)
+        self._of_entry[entry.id] = record.key
+        if problem is not None:
+            family[record.key] = _invalid(record, entry.id, problem)
+            return
+        kind = self._contract.kinds[record.key.kind]
+        folded = fold(
+            record,
+            change,
+            agrees=agreeing(self._contract, record.key),
+            status_field=kind.status_field,
+            now=self._now,
+        )
+        family[record.key] = folded.record
+        self._closed.update(folded.closed)
+        if asks.at_once and folded.record.changed:
+            self._end_settling(family)
+
+    def _end_settling(self, family: dict[RecordKey, Record]) -> None:
+        for key, one in family.items():
+            if one.state is RecordState.WAITING and one.reason is Reason.SETTLING:
+                family[key] = replace(one, due_at=self._now)
+
+    def _head(self, entry: Entry, asks: Asks, family: dict[RecordKey, Record]) -> Record:
+        """Give the record that heads the family; it is there from the first event on."""
+        kind = self._contract.kinds[asks.kind]
+        key = RecordKey(kind.parent or kind.name, entry.source_id)
+        if key not in family:
+            family[key] = self._fresh(key)
+        return family[key]
+
+    def _target(
+        self, entry: Entry, asks: Asks, family: dict[RecordKey, Record], change: Change
+    ) -> Record:
+        kind = self._contract.kinds[asks.kind]
+        key = RecordKey(asks.kind, entry.source_id, asks.part, 0)
+        if kind.rounds:
+            key = replace(key, round=self._round(kind, key, asks, family, change))
+        if key not in family:
+            family[key] = self._fresh(key)
+        return family[key]
+
+    def _round(
+        self,
+        kind: Kind,
+        key: RecordKey,
+        asks: Asks,
+        family: dict[RecordKey, Record],
+        change: Change,
+    ) -> int:
+        rounds = sorted(
+            (one for one in family.values() if _same_slot(one.key, key)),
+            key=lambda one: one.key.round,
+        )
+        return round_for(asks, change.stamp, rounds, agreeing(self._contract, key))
+
+    def _fresh(self, key: RecordKey) -> Record:
+        return Record(
+            id=RecordId(0),
+            destination=self._destination,
+            key=key,
+            family=self._contract.family(key),
+            state=RecordState.IN_STEP,
+        )
+
+    # write
+
+    def _write(self) -> None:
+        now = [one for family in self._families.values() for one in family.values()]
+        fresh = [one for one in now if one.id == 0]
+        if store.insert_all(self._connection, fresh) != len(fresh):
+            raise FoldedMeanwhile("another relay made one of these records; the round is repeated")
+        ids = self._ids(fresh)
+        known = {one.key: one.id or ids[one.key] for one in now}
+        changed = [
+            one for one in now if one.id != 0 and one is not self._before.get(one.key)
+        ]
+        store.update_all(self._connection, changed)
+        self._link([replace(one, id=known[one.key]) for one in (*fresh, *changed)])
+        entries.keep(
+            self._connection, {entry: known[key] for entry, key in self._of_entry.items()}
+        )
+        entries.close(self._connection, self._closed, now=self._now)
+        self._wake(now)
+
+    def _ids(self, fresh: Sequence[Record]) -> Mapping[RecordKey, RecordId]:
+        if not fresh:
+            return {}
+        families = sorted({one.family for one in fresh})
+        return store.ids_of(self._connection, self._destination, families)
+
+    def _link(self, written: Sequence[Record]) -> None:
+        linked = [one for one in written if self._newly_linked(one)]
+        for one in linked:
+            before = self._before.get(one.key)
+            if before is not None and before.remote_id is not None:
+                store.unlink(self._connection, one)
+        taken = store.link_all(self._connection, linked, self._now)
+        refused = [_held_twice(refuse_link(one)) for one in taken]
+        store.update_all(self._connection, refused)
+        for one in refused:
+            logger.info("record_put_aside", record_key=str(one.key), reason=str(one.reason))
+
+    def _newly_linked(self, one: Record) -> bool:
+        before = self._before.get(one.key)
+        if one.remote_id is None:
+            return False
+        return before is None or (before.remote_id, before.role) != (one.remote_id, one.role)
+
+    def _wake(self, now: Sequence[Record]) -> None:
+        for one in now:
+            before = self._before.get(one.key)
+            if before is None or one is before:
+                continue
+            if before.remote_id != one.remote_id or one.state is not before.state:
+                store.wake(self._connection, self._destination, one.family, self._now)
+
+
+class FoldedMeanwhile(Exception):
+    """Two relays met on a new record. Nothing was written; the next round finds it there."""
+
+
+def _stamp(entry: Entry) -> Stamp:
+    return Stamp(
+        entry=entry.id,
+        source=entry.source,
+        version=entry.version,
+        happened_at=entry.happened_at,
+    )
+
+
+def _same_slot(one: RecordKey, other: RecordKey) -> bool:
+    return (one.kind, one.source_id, one.part) == (other.kind, other.source_id, other.part)
+
+
+def _held_twice(one: Record) -> Record:
+    problem = Problem(
+        reason=Reason.SAME_PERSON_TWICE,
+        field="participant_id",
+        detail="another local record is linked to this remote thing already",
+    )
+    return replace(
+        one,
+        state=RecordState.HELD,
+        reason=problem.reason,
+        problem=problem,
+        due_at=None,
+        oldest_entry=min(one.entries(), default=None),
+    )
+
+
+def _invalid(one: Record, entry: EntryId, problem: InvalidEvent) -> Record:
+    if one.state in (RecordState.DISPATCHED, RecordState.TAKEN, RecordState.IN_DOUBT):
+        return one
+    return replace(
+        one,
+        state=RecordState.DEAD,
+        reason=Reason.INVALID_HERE,
+        due_at=None,
+        problem=Problem(
+            reason=Reason.INVALID_HERE,
+            field=problem.field,
+            detail=f"entry {entry}: {problem}",
+        ),
+    )

@@ -1,0 +1,264 @@
+"""What becomes of a record after an outcome. Pure.
+
+One idea: each outcome has exactly one rule, and only real failures count as a try.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from random import Random
+
+from records.fold import Folded, release
+from schema.days import just_after_midnight
+from schema.outcomes import (
+    AlreadyThere,
+    Blame,
+    Conflict,
+    InDoubt,
+    InvalidHere,
+    KeyRefused,
+    Later,
+    Outcome,
+    Refusal,
+    Refused,
+    Throttled,
+    Transient,
+)
+from schema.plans import Call
+from schema.record import Lock, Problem, Record
+from schema.states import DOUBTS, GateReason, Reason, RecordState
+
+FIRST_BACKOFF = timedelta(seconds=2)
+"""Base of the first wait after a failure; halved at most by the jitter: 1 to 2 s."""
+
+LONGEST_BACKOFF = timedelta(seconds=60)
+"""Cap of the waits after failures. A server fault that lasts is the breaker's affair."""
+
+TRIES = 10
+"""Failures in a row before a record may be given up..."""
+
+PATIENCE = timedelta(hours=24)
+"""...and how long they must have gone on: an outage of a night ends by itself."""
+
+TAKES = 5
+"""Takings in a row without an orderly end before a record counts as one that kills its worker."""
+
+LOOK_SOON = timedelta(seconds=1)
+"""How soon to look when an unclear answer came: the call is over, nothing can land any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """The durations a delivery lives by. Their relations are checked when settings are read."""
+
+    send_by: timedelta
+    deadline: timedelta
+    lease: timedelta
+    quarantine: timedelta
+    window: timedelta
+    ring: timedelta = timedelta(seconds=15)
+
+    def safe_to_look(self, marked_at: datetime) -> datetime:
+        """Say when nothing sent under a mark can land there any more."""
+        return marked_at + self.send_by + self.deadline + self.quarantine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shut:
+    """The gate of the destination is to be shut."""
+
+    reason: GateReason
+    until: datetime | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class After:
+    """The record as it then is, what is closed, and whether the gate shuts."""
+
+    folded: Folded
+    shut: Shut | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """When an outcome is settled: our clock, the server's (its `Date`), and the dice."""
+
+    now: datetime
+    server_now: datetime
+    dice: Random
+
+
+def backoff(tries: int, dice: Random) -> timedelta:
+    """Give the wait after the n-th failure: 2 s doubling to 60 s, of which 50 to 100 %."""
+    base = min(FIRST_BACKOFF * 2 ** min(tries - 1, 10), LONGEST_BACKOFF)
+    return base * dice.uniform(0.5, 1.0)
+
+
+def after(
+    outcome: Outcome, record: Record, call: Call, *, cause: str, timing: Timing, moment: Moment
+) -> After:
+    """Say what becomes of a taken record after an outcome other than `Delivered`."""
+    if isinstance(outcome, InDoubt):
+        return After(folded=Folded(record=_doubt(record, outcome, timing, moment)))
+    # A look-up never takes the mark off: the doubt it was to settle is still one.
+    freed = release(record) if call.request.writes else Folded(record=record)
+    ended, shut = _rule(outcome, freed.record, call, cause, timing, moment)
+    return After(folded=replace(freed, record=ended), shut=shut)
+
+
+def lapse(record: Record, *, timing: Timing, now: datetime) -> Record:
+    """Say what becomes of a record whose ring or lease ran out.
+
+    A ring nobody answered is rung again. A holder that died before its mark left nothing there;
+    one that died after it may have: in doubt, never due.
+    """
+    if record.mark is not None:
+        doubtful = _put(record, Reason.LEASE_RAN_OUT, timing.safe_to_look(record.mark.at))
+        return replace(doubtful, look_first=True, due_at=max(now, doubtful.due_at or now))
+    if record.state is RecordState.TAKEN and record.takes >= TAKES:
+        detail = f"{record.takes} workers in a row ended while they had this record"
+        return bury(record, Problem(reason=Reason.EXHAUSTED, detail=detail))
+    return _put(record, record.reason, now)
+
+
+def bury(record: Record, problem: Problem) -> Record:
+    """Make it a dead letter, or leave it in doubt where that is what it is."""
+    state = RecordState.DEAD if record.mark is None else RecordState.IN_DOUBT
+    return replace(
+        record, state=state, reason=problem.reason, problem=problem, due_at=None, lease_until=None,
+        waits_for=None, takes=0,
+    )
+
+
+def put_back(record: Record, reason: Reason | None, due_at: datetime) -> Record:
+    """Give a taken record back, due then, at no cost."""
+    return replace(_put(record, reason, due_at), takes=max(0, record.takes - 1))
+
+
+def _rule(
+    outcome: Outcome, record: Record, call: Call, cause: str, timing: Timing, moment: Moment
+) -> tuple[Record, Shut | None]:
+    match outcome:
+        case AlreadyThere():
+            return _look(record, call, moment), None
+        case Throttled(retry_after=wait):
+            return _throttled(record, wait, timing, moment)
+        case Transient(detail=detail):
+            return _failed(record, call, detail, moment), None
+        case Later(refusals=refusals):
+            until = just_after_midnight(moment.server_now)
+            wait = Problem(
+                reason=Reason.SNOOZED, detail=_words(refusals), operation=call.operation
+            )
+            return replace(_put(record, Reason.SNOOZED, until), problem=wait), None
+        case Refused():
+            return _refused(record, call, outcome, cause), None
+        case KeyRefused(status=status):
+            return _key_refused(record, status, moment)
+        case InvalidHere(field=field, detail=detail):
+            return bury(record, Problem(
+                reason=Reason.INVALID_HERE, detail=detail, field=field, operation=call.operation
+            )), None
+        case Conflict(field=field, ours=ours, theirs=theirs):
+            detail = f"we ask for {ours}, the other side has made it {theirs}"
+            return bury(record, Problem(
+                reason=Reason.CONFLICT, detail=detail, field=field, operation=call.operation
+            )), None
+        case _:
+            raise TypeError(f"{type(outcome).__name__} is settled elsewhere")
+
+
+def _put(record: Record, reason: Reason | None, due_at: datetime) -> Record:
+    """Let it wait until then; a doubt stays a doubt."""
+    doubtful = record.mark is not None
+    state = RecordState.IN_DOUBT if doubtful else RecordState.WAITING
+    if doubtful and reason not in DOUBTS:
+        reason = record.reason if record.reason in DOUBTS else Reason.NO_ANSWER
+    return replace(
+        record, state=state, reason=reason, due_at=due_at, lease_until=None, waits_for=None
+    )
+
+
+def _look(record: Record, call: Call, moment: Moment) -> Record:
+    return replace(
+        _put(record, Reason.LOOK_FIRST, moment.now),
+        look_first=True,
+        already=call.request.fingerprint(),
+        calls=record.calls + 1,
+        takes=0,
+    )
+
+
+def _throttled(
+    record: Record, wait: timedelta | None, timing: Timing, moment: Moment
+) -> tuple[Record, Shut]:
+    until = moment.now + (wait or _to_next_window(moment, timing.window))
+    detail = "the API answered 429, too many requests"
+    shut = Shut(reason=GateReason.THROTTLED, until=until, detail=detail)
+    return put_back(record, Reason.GATE, until), shut
+
+
+def _to_next_window(moment: Moment, window: timedelta) -> timedelta:
+    """Give the time to the next multiple of the window, by the server's clock, with a jitter."""
+    seconds = window.total_seconds()
+    passed = moment.server_now.timestamp() % seconds
+    spread = min(5.0, seconds / 10)
+    return timedelta(seconds=seconds - passed + moment.dice.uniform(0.1, 1.0) * spread)
+
+
+def _failed(record: Record, call: Call, detail: str, moment: Moment) -> Record:
+    tries = record.tries + 1
+    since = record.first_try_at or moment.now
+    tried = replace(record, tries=tries, first_try_at=since, takes=0)
+    if record.mark is None and tries >= TRIES and moment.now - since >= PATIENCE:
+        tired = f"failed {tries} times since {since:%Y-%m-%d %H:%M} UTC: {detail}"
+        return bury(
+            tried, Problem(reason=Reason.EXHAUSTED, detail=tired, operation=call.operation)
+        )
+    waiting = _put(tried, Reason.BACKOFF, moment.now + backoff(tries, moment.dice))
+    failure = Problem(reason=Reason.BACKOFF, detail=detail, operation=call.operation)
+    return waiting if record.problem is not None else replace(waiting, problem=failure)
+
+
+def _doubt(record: Record, outcome: InDoubt, timing: Timing, moment: Moment) -> Record:
+    due = moment.now + LOOK_SOON
+    if not outcome.answered and record.mark is not None:
+        due = timing.safe_to_look(record.mark.at)
+    return replace(
+        _put(record, outcome.reason, due),
+        look_first=True,
+        tries=record.tries + 1,
+        first_try_at=record.first_try_at or moment.now,
+        takes=0,
+        problem=Problem(reason=outcome.reason, detail=outcome.detail),
+    )
+
+
+def _refused(record: Record, call: Call, outcome: Refused, cause: str) -> Record:
+    lock = Lock(
+        fingerprint=call.request.fingerprint(), data=outcome.blame is Blame.DATA, cause=cause
+    )
+    problem = Problem(
+        reason=Reason.REFUSED,
+        detail=_words(outcome.refusals) or f"the API answered {outcome.status} without a reason",
+        field=outcome.refusals[0].title if outcome.refusals else None,
+        operation=call.operation,
+        status=outcome.status,
+    )
+    if not call.request.writes and record.mark is not None:
+        return bury(record, problem)
+    return replace(bury(record, problem), lock=lock)
+
+
+def _key_refused(record: Record, status: int, moment: Moment) -> tuple[Record, Shut]:
+    detail = f"the API answered {status}: it does not accept the key"
+    shut = Shut(reason=GateReason.KEY_REFUSED, until=None, detail=detail)
+    return put_back(record, Reason.GATE, moment.now + KEY_RECHECK), shut
+
+
+KEY_RECHECK = timedelta(minutes=1)
+"""How soon a record stopped by a refused key looks at the gate again."""
+
+
+def _words(refusals: tuple[Refusal, ...]) -> str:
+    return "; ".join(f"{refusal.title}: {refusal.detail}" for refusal in refusals)

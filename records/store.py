@@ -1,0 +1,417 @@
+"""All SQL on `record` and `mapping`.
+
+One idea: every function takes the open connection first and never commits; every write to a record
+that somebody holds shows the token of the holding, and says whether it still was the right one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, exists, func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from records.codec import from_row, to_row
+from runtime.bulk import among, insert_many, update_many
+from schema.keys import LeaseToken, RecordId, RecordKey, RemoteId
+from schema.record import Record
+from schema.states import Lane, Reason, RecordState
+from schema.tables import mapping, record
+
+KEY = frozenset({"destination", "kind", "source_id", "part", "round", "family"})
+"""Columns that never change once a record is there."""
+
+
+def of_families(
+    connection: Connection, destination: str, families: Sequence[str], *, lock: bool = False
+) -> list[Record]:
+    """Read every record of these families; with *lock*, in key order, held until the end."""
+    if not families:
+        return []
+    query = (
+        select(record)
+        .where(record.c.destination == destination, among(connection, record.c.family, families))
+        .order_by(record.c.family, record.c.id)
+    )
+    return _records(connection, query.with_for_update() if lock else query)
+
+
+def kin_of(connection: Connection, found: Sequence[Record]) -> Mapping[str, list[Record]]:
+    """Read, by family, all records of the families of *found*."""
+    families: dict[str, list[Record]] = {}
+    if not found:
+        return families
+    for one in of_families(connection, found[0].destination, sorted({r.family for r in found})):
+        families.setdefault(one.family, []).append(one)
+    return families
+
+
+def by_id(connection: Connection, record_id: int, *, lock: bool = False) -> Record | None:
+    """Read one record; with *lock*, held until the end of the transaction."""
+    query = select(record).where(record.c.id == record_id)
+    return _one(connection, query.with_for_update() if lock else query)
+
+
+def by_key(connection: Connection, destination: str, key: RecordKey) -> Record | None:
+    """Read the record of this key."""
+    return _one(
+        connection,
+        select(record).where(
+            record.c.destination == destination,
+            record.c.kind == key.kind,
+            record.c.source_id == key.source_id,
+            record.c.part == key.part,
+            record.c.round == key.round,
+        ),
+    )
+
+
+def by_source(connection: Connection, source_id: str) -> list[Record]:
+    """Read all records of one local thing, of every kind and destination."""
+    query = select(record).where(record.c.source_id == source_id)
+    return _records(connection, query.order_by(record.c.destination, record.c.id))
+
+
+def by_remote(connection: Connection, remote_id: str) -> list[Record]:
+    """Read the records that are this remote thing, in any role."""
+    query = select(record).join(mapping, mapping.c.record_id == record.c.id)
+    return _records(connection, query.where(mapping.c.remote_id == remote_id))
+
+
+def insert_all(connection: Connection, records: Sequence[Record]) -> int:
+    """Insert new records; those that another has inserted meanwhile are left alone.
+
+    Gives how many went in: fewer than given means that the caller read too early.
+    """
+    rows = [to_row(one) for one in records]
+    return len(insert_many(connection, record, rows, returning="id"))
+
+
+def ids_of(
+    connection: Connection, destination: str, families: Sequence[str]
+) -> Mapping[RecordKey, RecordId]:
+    """Read the ids of all records of these families, by key."""
+    columns = (record.c.id, record.c.kind, record.c.source_id, record.c.part, record.c.round)
+    rows = connection.execute(
+        select(*columns).where(
+            record.c.destination == destination, among(connection, record.c.family, families)
+        )
+    )
+    return {RecordKey(kind, source, part, number): id_ for id_, kind, source, part, number in rows}
+
+
+def update_all(connection: Connection, records: Sequence[Record]) -> None:
+    """Write records that this transaction holds locked."""
+    rows = [_changing(one) for one in records]
+    update_many(connection, record, rows)
+
+
+def update_held(connection: Connection, one: Record, token: LeaseToken) -> bool:
+    """Write a record under the lease *token*; False when another has it by now."""
+    values = to_row(one)
+    for name in KEY:
+        del values[name]
+    done = connection.execute(
+        update(record).where(record.c.id == one.id, record.c.token == token).values(values)
+    )
+    return done.rowcount == 1
+
+
+def claim_due(
+    connection: Connection,
+    destination: str,
+    lane: Lane,
+    *,
+    now: datetime,
+    limit: int,
+    floor: datetime | None = None,
+) -> list[Record]:
+    """Lock the next records of a lane that are due, the longest due first.
+
+    *floor* is only a hint: nothing due earlier is looked for, so that the dead rows which an old
+    open transaction keeps in the index are not passed again and again.
+    """
+    query = (
+        select(record)
+        .where(
+            record.c.destination == destination,
+            record.c.lane == lane.value,
+            record.c.state.in_(("waiting", "in_doubt")),
+            record.c.due_at <= now,
+        )
+        .order_by(record.c.due_at, record.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if floor is not None:
+        query = query.where(record.c.due_at >= floor)
+    return _records(connection, query)
+
+
+def dispatch_all(
+    connection: Connection, records: Sequence[Record], *, until: datetime
+) -> list[Record]:
+    """Mark locked records as dispatched, held until *until*; gives them with their new tokens."""
+    marked = [
+        replace(
+            one,
+            state=RecordState.DISPATCHED,
+            lease_until=until,
+            token=LeaseToken(one.token + 1),
+            due_at=None,
+            waits_for=None,
+        )
+        for one in records
+    ]
+    rows = [
+        {
+            "id": one.id,
+            "state": one.state.value,
+            "reason": None if one.reason is None else one.reason.value,
+            "lease_until": one.lease_until,
+            "token": one.token,
+            "due_at": None,
+            "waits_for": None,
+            "serial_key": one.serial_key,
+            "allowance": one.allowance,
+        }
+        for one in marked
+    ]
+    update_many(connection, record, rows)
+    return marked
+
+
+def take(
+    connection: Connection, record_id: int, token: LeaseToken, *, until: datetime
+) -> Record | None:
+    """Exchange a dispatched token for a lease; None when the message is stale or doubled.
+
+    Also None while another record of the same serial key is taken: the relay dispatches this one
+    again once its ring is over. The unique index on the serial key is what decides between two.
+    """
+    other = record.alias("other")
+    busy = exists().where(
+        other.c.destination == record.c.destination,
+        other.c.serial_key == record.c.serial_key,
+        other.c.state == RecordState.TAKEN.value,
+    )
+    statement = (
+        update(record)
+        .where(
+            record.c.id == record_id,
+            record.c.token == token,
+            record.c.state == RecordState.DISPATCHED.value,
+            ~busy,
+        )
+        .values(
+            state=RecordState.TAKEN.value,
+            token=record.c.token + 1,
+            takes=record.c.takes + 1,
+            lease_until=until,
+        )
+        .returning(*record.c)
+    )
+    try:
+        row = connection.execute(statement).mappings().one_or_none()
+    except IntegrityError:
+        return None
+    return None if row is None else from_row(row)
+
+
+def holds(connection: Connection, record_id: int, token: LeaseToken) -> bool:
+    """Say whether this token still is the record's."""
+    found = connection.execute(select(record.c.token).where(record.c.id == record_id))
+    return found.scalar_one_or_none() == token
+
+
+def wake(connection: Connection, destination: str, family: str, now: datetime) -> int:
+    """Make the records of a family due that wait for one another."""
+    done = connection.execute(
+        update(record)
+        .where(
+            record.c.destination == destination,
+            record.c.family == family,
+            record.c.state == RecordState.WAITING.value,
+            record.c.reason == Reason.WAITING_FOR.value,
+        )
+        .values(due_at=now)
+    )
+    return done.rowcount
+
+
+def any_due(
+    connection: Connection,
+    destination: str,
+    lane: Lane,
+    *,
+    now: datetime,
+    floor: datetime | None = None,
+) -> bool:
+    """Say whether a record of a lane is due, without locking anything."""
+    query = select(record.c.id).where(
+        record.c.destination == destination,
+        record.c.lane == lane.value,
+        record.c.state.in_(("waiting", "in_doubt")),
+        record.c.due_at <= now,
+    )
+    if floor is not None:
+        query = query.where(record.c.due_at >= floor)
+    query = query.order_by(record.c.due_at, record.c.id).limit(1)
+    return connection.execute(query).scalar_one_or_none() is not None
+
+
+def any_lapsed(connection: Connection, now: datetime, *, latest: datetime) -> bool:
+    """Say whether a ring or lease ran out, or ends later than any can."""
+    lease = record.c.lease_until
+    shortest, longest = connection.execute(
+        select(func.min(lease), func.max(lease)).where(lease.is_not(None))
+    ).one()
+    return shortest is not None and (shortest < now or longest > latest)
+
+
+def lapsed(connection: Connection, *, now: datetime, limit: int) -> list[Record]:
+    """Lock records whose ring or lease ran out."""
+    query = (
+        select(record)
+        .where(record.c.lease_until < now)
+        .order_by(record.c.lease_until)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return _records(connection, query)
+
+
+def too_long(connection: Connection, *, latest: datetime, until: datetime) -> int:
+    """Shorten leases that end after *latest*: the database's clock went back."""
+    done = connection.execute(
+        update(record).where(record.c.lease_until > latest).values(lease_until=until)
+    )
+    return done.rowcount
+
+
+def on_the_queue(connection: Connection, destination: str) -> Mapping[Lane, int]:
+    """Count, by lane, the records dispatched or taken."""
+    rows = connection.execute(
+        select(record.c.lane, func.count())
+        .where(record.c.destination == destination, record.c.lease_until.is_not(None))
+        .group_by(record.c.lane)
+    )
+    return {Lane(lane): number for lane, number in rows}
+
+
+def next_due(connection: Connection, destination: str) -> datetime | None:
+    """Give when the next record of a destination is due."""
+    query = select(func.min(record.c.due_at)).where(
+        record.c.destination == destination,
+        record.c.state.in_(("waiting", "in_doubt")),
+        record.c.due_at.is_not(None),
+    )
+    return connection.execute(query).scalar_one()
+
+
+def link(
+    connection: Connection, one: Record, remote_id: RemoteId, role: str, now: datetime
+) -> bool:
+    """Map a record to a remote thing; False when another record has it already."""
+    row = {
+        "destination": one.destination,
+        "kind": one.key.kind,
+        "remote_id": remote_id,
+        "role": role,
+        "record_id": one.id,
+        "since": now,
+    }
+    if insert_many(connection, mapping, [row], returning="record_id"):
+        return True
+    found = connection.execute(
+        select(mapping.c.record_id).where(
+            mapping.c.destination == one.destination,
+            mapping.c.kind == one.key.kind,
+            mapping.c.remote_id == remote_id,
+            mapping.c.role == role,
+        )
+    )
+    return found.scalar_one_or_none() == one.id
+
+
+def link_all(
+    connection: Connection, links: Sequence[Record], now: datetime
+) -> list[Record]:
+    """Map many records to their remote things; gives those whose remote thing another record has."""
+    if not links:
+        return []
+    rows = [
+        {
+            "destination": one.destination,
+            "kind": one.key.kind,
+            "remote_id": one.remote_id,
+            "role": one.role or "",
+            "record_id": one.id,
+            "since": now,
+        }
+        for one in links
+    ]
+    went_in = set(insert_many(connection, mapping, rows, returning="record_id"))
+    return [
+        one
+        for one in links
+        if one.id not in went_in
+        and one.remote_id is not None
+        and not link(connection, one, one.remote_id, one.role or "", now)
+    ]
+
+
+def unlink(connection: Connection, one: Record) -> None:
+    """Forget which remote thing a record was thought to be, before anything was delivered."""
+    connection.execute(mapping.delete().where(mapping.c.record_id == one.id))
+
+
+def counts(connection: Connection, destination: str) -> list[tuple[RecordState, Reason | None, int]]:
+    """Count records by state and reason, those in step left out."""
+    rows = connection.execute(
+        select(record.c.state, record.c.reason, func.count())
+        .where(record.c.destination == destination, record.c.state != RecordState.IN_STEP.value)
+        .group_by(record.c.state, record.c.reason)
+    )
+    return [
+        (RecordState(state), None if reason is None else Reason(reason), number)
+        for state, reason, number in rows
+    ]
+
+
+def list_open(
+    connection: Connection,
+    destination: str,
+    *,
+    states: Iterable[RecordState],
+    after: int = 0,
+    limit: int = 100,
+) -> list[Record]:
+    """List records in these states by id, from after *after*."""
+    query = (
+        select(record)
+        .where(
+            record.c.destination == destination,
+            record.c.state.in_([state.value for state in states]),
+            record.c.id > after,
+        )
+        .order_by(record.c.id)
+        .limit(limit)
+    )
+    return _records(connection, query)
+
+
+def _changing(one: Record) -> dict[str, Any]:
+    row = {name: value for name, value in to_row(one).items() if name not in KEY}
+    row["id"] = one.id
+    return row
+
+
+def _records(connection: Connection, query: Select[Any]) -> list[Record]:
+    return [from_row(row) for row in connection.execute(query).mappings()]
+
+
+def _one(connection: Connection, query: Select[Any]) -> Record | None:
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else from_row(row)
