@@ -5,15 +5,15 @@ API: order among kin, what is locked, what was answered before, what does not se
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from gateway.contract import Contract
-from records.fold import LINK
+from records.fold import INVALID, LINK
 from schema.fingerprint import fingerprint
 from schema.plans import Call, Hold, InStep, Plan, Snooze, WaitFor
-from schema.record import Problem, Record
+from schema.record import Pending, Problem, Record
 from schema.states import HOLDS, Reason, RecordState
 
 RECHECK = timedelta(minutes=10)
@@ -69,7 +69,13 @@ def decide(record: Record, kin: Sequence[Record], contract: Contract, now: datet
         return Aside(problem=_unusable_link(record))
     if not record.changed and not record.look_first:
         return Close()
-    return _follow(contract.plan(record, kin, now), record, kin, now)
+    unreadable = record.pending.get(INVALID)
+    if unreadable is None:
+        return _follow(contract.plan(record, kin, now), record, kin, now)
+    rest = {name: wish for name, wish in record.pending.items() if name != INVALID}
+    readable = replace(record, pending=rest)
+    decision = _follow(contract.plan(readable, kin, now), readable, kin, now)
+    return Aside(problem=_unreadable(unreadable)) if isinstance(decision, Close) else decision
 
 
 def allowance(record: Record, contract: Contract) -> int:
@@ -164,6 +170,10 @@ def _unusable_link(record: Record) -> Problem:
         field="participant_id",
         detail="this record was delivered under another remote id; a person must say which is right",
     )
+
+
+def _unreadable(wish: Pending) -> Problem:
+    return Problem(reason=Reason.INVALID_HERE, field="payload", detail=str(wish.value))
 
 
 def _locked(call: Call) -> Problem:

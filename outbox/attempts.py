@@ -39,12 +39,16 @@ class Settled:
 class PastRequest:
     """A request of the window, for a quota that lost its log."""
 
+    grant_id: str
     lane: Lane
     marked_at: datetime
     answered_at: datetime | None
+    settled: bool
 
 
-def open_attempt(connection: Connection, record: Record, call: Call, *, now: datetime) -> AttemptId:
+def open_attempt(
+    connection: Connection, record: Record, call: Call, *, grant_id: str, now: datetime
+) -> AttemptId:
     """Write down that a call is about to be sent."""
     statement = (
         insert(attempt)
@@ -53,6 +57,7 @@ def open_attempt(connection: Connection, record: Record, call: Call, *, now: dat
             destination=record.destination,
             lane=record.lane.value,
             token=record.token,
+            grant_id=grant_id,
             operation=call.operation,
             fingerprint=call.request.fingerprint(),
             request=call.request.as_json(),
@@ -106,7 +111,13 @@ def of_record(connection: Connection, record_id: int) -> list[dict[str, Any]]:
 def since(connection: Connection, destination: str, moment: datetime) -> list[PastRequest]:
     """Read the requests made since a moment, and those still open then."""
     rows = connection.execute(
-        select(attempt.c.lane, attempt.c.marked_at, attempt.c.answered_at)
+        select(
+            attempt.c.grant_id,
+            attempt.c.lane,
+            attempt.c.marked_at,
+            attempt.c.answered_at,
+            attempt.c.outcome,
+        )
         .where(
             attempt.c.destination == destination,
             attempt.c.marked_at >= moment,
@@ -114,8 +125,14 @@ def since(connection: Connection, destination: str, moment: datetime) -> list[Pa
         .order_by(attempt.c.marked_at)
     )
     return [
-        PastRequest(lane=Lane(lane), marked_at=marked, answered_at=answered)
-        for lane, marked, answered in rows
+        PastRequest(
+            grant_id=grant_id,
+            lane=Lane(lane),
+            marked_at=marked,
+            answered_at=answered,
+            settled=outcome is not None,
+        )
+        for grant_id, lane, marked, answered, outcome in rows
     ]
 
 

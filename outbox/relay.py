@@ -23,6 +23,7 @@ from records.fold import (
     accept,
     fold,
     fold_link,
+    fold_unreadable,
     has_ended,
     refuse_link,
     round_for,
@@ -401,7 +402,8 @@ class Folding:
         record = self._target(entry, asks, family, change)
         self._of_entry[entry.id] = record.key
         if problem is not None:
-            family[record.key] = _invalid(record, entry.id, problem)
+            detail = f"entry {entry.id}: {problem}"
+            family[record.key] = fold_unreadable(record, change, detail, self._now)
             return
         kind = self._contract.kinds[record.key.kind]
         folded = fold(
@@ -546,20 +548,4 @@ def _held_twice(one: Record) -> Record:
         problem=problem,
         due_at=None,
         oldest_entry=min(one.entries(), default=None),
-    )
-
-
-def _invalid(one: Record, entry: EntryId, problem: InvalidEvent) -> Record:
-    if one.state in (RecordState.DISPATCHED, RecordState.TAKEN, RecordState.IN_DOUBT):
-        return one
-    return replace(
-        one,
-        state=RecordState.DEAD,
-        reason=Reason.INVALID_HERE,
-        due_at=None,
-        problem=Problem(
-            reason=Reason.INVALID_HERE,
-            field=problem.field,
-            detail=f"entry {entry}: {problem}",
-        ),
     )

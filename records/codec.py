@@ -48,7 +48,7 @@ def to_row(record: Record) -> dict[str, Any]:
         "remote_updated_at": record.remote_updated_at,
         "wanted": _wanted(record),
         "accepted": record.accepted,
-        "mark": None if record.mark is None else _mark(record.mark),
+        "mark": None if record.mark is None else mark_json(record.mark),
         "lock": None if record.lock is None else _lock(record.lock),
         "problem": None if record.problem is None else problem_json(record.problem),
     }
@@ -171,7 +171,8 @@ def _read_move(value: list[Any]) -> Move:
     return Move(to=value[0], reason=value[1], stamp=_read_stamp(value[2]))
 
 
-def _mark(mark: Mark) -> dict[str, Json]:
+def mark_json(mark: Mark) -> dict[str, Json]:
+    """Write a mark."""
     return {
         "attempt": mark.attempt,
         "operation": mark.operation,

@@ -22,6 +22,10 @@ LINK = "@link"
 """Pending field for a link that cannot be used: to another record's remote thing, or to a new
 remote thing for a record already delivered. Never sent; it holds the record for a person."""
 
+INVALID = "@invalid"
+"""Pending field for an entry that cannot be read (only plain SQL can bring one in). Never sent; the
+rest of the record goes on, and this stays in front of a person."""
+
 STATE = "state"
 """The field of a claim that says whether it stands."""
 
@@ -124,6 +128,12 @@ def fold(
         after = _apply(after, ask, change, ends, agrees, status_field, now)
     after = _eligible(record, after, now, change)
     return Folded(record=after, closed=ends.closed(before, after.entries()))
+
+
+def fold_unreadable(record: Record, change: Change, detail: str, now: datetime) -> Record:
+    """Keep an entry that no event can be read from with its record, for a person to see."""
+    wish = Pending(value=detail, stamp=change.stamp, base_known=True)
+    return _eligible(record, replace(record, pending={**record.pending, INVALID: wish}), now, change)
 
 
 def fold_link(record: Record, asks: Iterable[Ask], change: Change, now: datetime) -> Record:
@@ -438,7 +448,8 @@ def _end_round(record: Record, change: Change, ends: _Ends) -> Record:
         and not record.look_first
     )
     if not unsent or claim is None:
-        pending = {name: value for name, value in record.pending.items() if name in (STATE, LINK)}
+        kept = (STATE, LINK, INVALID)
+        pending = {name: value for name, value in record.pending.items() if name in kept}
         return replace(record, pending=pending)
     for pending_field in record.pending.values():
         ends.say(pending_field.stamp.entry, Closed.NET_ZERO)
@@ -485,14 +496,17 @@ def _settle_fields(
     conflict: Problem | None = None
     pending: dict[str, Pending] = {}
     for name, wish in record.pending.items():
-        if name != LINK and agrees(name, wish.value, accepted):
+        if name in (LINK, INVALID):
+            pending[name] = wish
+            continue
+        if agrees(name, wish.value, accepted):
             ends.say(wish.stamp.entry, Closed.DELIVERED if tried else Closed.UNCHANGED)
             continue
         theirs = accepted.get(name)
         ours_there = name in sent and agrees(name, sent[name], accepted)
         if not wish.base_known or ours_there:
             wish = replace(wish, base=theirs, base_known=True)
-        elif name != LINK and theirs != wish.base and not agrees(name, wish.base, accepted):
+        elif theirs != wish.base and not agrees(name, wish.base, accepted):
             conflict = conflict or _both_changed(name, wish.base, wish.value, theirs)
         pending[name] = wish
     return replace(record, pending=pending), conflict

@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, Select, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from records.codec import from_row, to_row
+from records.codec import from_row, mark_json, to_row
 from runtime.bulk import among, insert_many, update_many
 from schema.keys import LeaseToken, RecordId, RecordKey, RemoteId
-from schema.record import Record
+from schema.record import Mark, Record
 from schema.states import Lane, Reason, RecordState
 from schema.tables import mapping, record
 
@@ -219,23 +219,42 @@ def take(
     return None if row is None else from_row(row)
 
 
-def holds(connection: Connection, record_id: int, token: LeaseToken) -> bool:
-    """Say whether this token still is the record's."""
-    found = connection.execute(select(record.c.token).where(record.c.id == record_id))
-    return found.scalar_one_or_none() == token
+def put_mark(
+    connection: Connection, one: Record, mark: Mark | None, *, until: datetime
+) -> bool:
+    """Commit "about to send" under the lease; False when the lease or what is wanted moved on."""
+    values: dict[str, Any] = {"lease_until": until}
+    if mark is not None:
+        values["mark"] = mark_json(mark)
+    done = connection.execute(
+        update(record)
+        .where(
+            record.c.id == one.id,
+            record.c.token == one.token,
+            record.c.revision == one.revision,
+        )
+        .values(values)
+    )
+    return done.rowcount == 1
 
 
 def wake(connection: Connection, destination: str, family: str, now: datetime) -> int:
-    """Make the records of a family due that wait for one another."""
-    done = connection.execute(
-        update(record)
+    """Make the records of a family due that wait for one another.
+
+    Those that another transaction holds are left to it: it decides afresh.
+    """
+    waiting = (
+        select(record.c.id)
         .where(
             record.c.destination == destination,
             record.c.family == family,
             record.c.state == RecordState.WAITING.value,
             record.c.reason == Reason.WAITING_FOR.value,
         )
-        .values(due_at=now)
+        .with_for_update(skip_locked=True)
+    )
+    done = connection.execute(
+        update(record).where(record.c.id.in_(waiting)).values(due_at=now)
     )
     return done.rowcount
 

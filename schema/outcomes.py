@@ -138,3 +138,45 @@ Outcome: TypeAlias = (
     | KeyRefused
     | Conflict
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Came:
+    """What came of one call: its outcome, and what is kept of the answer."""
+
+    outcome: Outcome
+    status: int | None = None
+    request_id: str | None = None
+    server_date: datetime | None = None
+    duration: timedelta | None = None
+    answer: str | None = None
+
+
+NAMES: Mapping[type[object], OutcomeName] = {
+    Delivered: OutcomeName.DELIVERED,
+    AlreadyThere: OutcomeName.ALREADY_THERE,
+    Throttled: OutcomeName.THROTTLED,
+    Transient: OutcomeName.TRANSIENT,
+    InDoubt: OutcomeName.IN_DOUBT,
+    Later: OutcomeName.LATER,
+    Refused: OutcomeName.REFUSED,
+    InvalidHere: OutcomeName.INVALID_HERE,
+    KeyRefused: OutcomeName.KEY_REFUSED,
+    Conflict: OutcomeName.CONFLICT,
+}
+
+
+def name_of(outcome: Outcome) -> OutcomeName:
+    """Give the outcome's name, for columns and metrics."""
+    return NAMES[type(outcome)]
+
+
+def detail_of(outcome: Outcome) -> str | None:
+    """Give the outcome's own words, where it has some."""
+    match outcome:
+        case Transient(detail=detail) | InDoubt(detail=detail) | InvalidHere(detail=detail):
+            return detail
+        case AlreadyThere(refusals=refusals) | Later(refusals=refusals) | Refused(refusals=refusals):
+            return "; ".join(f"{refusal.title}: {refusal.detail}" for refusal in refusals)
+        case _:
+            return None

@@ -271,6 +271,7 @@ attempt: Final = Table(
     Column("destination", Text, nullable=False),
     Column("lane", Text, nullable=False),
     Column("token", BigInteger, nullable=False),
+    Column("grant_id", Text, nullable=False),
     Column("operation", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("request", Document, nullable=False),

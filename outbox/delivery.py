@@ -1,0 +1,398 @@
+"""One attempt at one record, from the ring to the outcome.
+
+One idea: three short transactions with the call between the last two. What is about to be sent is
+committed before it is sent; what came of it is written only by whoever still holds the record.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from random import Random
+from typing import Protocol
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from gateway.contract import Contract
+from outbox import attempts, entries, gates
+from outbox.admission import Go, cause, decide
+from outbox.errors import QuotaAway
+from outbox.gates import Gate
+from outbox.relay import Ring, agreeing, settled_without_call
+from outbox.retry import KEY_RECHECK, After, Moment, Timing, after, bury, put_back
+from records import store
+from records.fold import Folded, accept
+from runtime.clock import Clock
+from runtime.database import Database
+from schema.keys import AttemptId, EntryId
+from schema.outcomes import Came, Delivered, OutcomeName, Throttled, detail_of, name_of
+from schema.plans import Call
+from schema.record import Mark, Problem, Record
+from schema.states import Lane, Reason, RecordState
+
+logger = structlog.get_logger(__name__)
+
+LONGEST_WAIT_HERE = timedelta(seconds=1)
+"""How long a worker waits for a slot with a record in hand. A longer wait gives the record back,
+so that a newer version of it, or a pause, is not kept waiting with it."""
+
+QUOTA_AWAY = timedelta(seconds=5)
+"""How soon to try again when Redis cannot be asked for a slot."""
+
+SETTLE_TRIES = 3
+"""How often settling is repeated when the database ends the transaction, by a deadlock or a
+restart. After that the lease runs out and the record is looked up: slower, never wrong."""
+
+
+class Grant(Protocol):
+    """A slot of the quota."""
+
+    @property
+    def id(self) -> str:
+        """What the attempt's row is found by after a loss of the log."""
+        ...
+
+
+class Pace(Protocol):
+    """What delivery needs of the quota."""
+
+    def ask(self, lane: Lane) -> Grant | timedelta:
+        """Give a slot, or how long to wait; raises `QuotaAway`."""
+        ...
+
+    def still_good(self, grant: Grant) -> bool:
+        """Say whether the call may be made, now that its row is committed."""
+        ...
+
+    def answered(self, grant: Grant) -> None:
+        """Date the slot now."""
+        ...
+
+    def unused(self, grant: Grant) -> None:
+        """Give it back: no byte has left."""
+        ...
+
+    def refused(self, grant: Grant, again_after: timedelta | None) -> None:
+        """Date the slot of a call answered 429."""
+        ...
+
+
+MakeCall = Callable[[Call, Record, Sequence[Record], float], Came]
+"""Sends a call unless its last argument, a monotonic time, has passed; gives what came of it."""
+
+
+class Ended(StrEnum):
+    """How a delivery ended, for metrics and tests."""
+
+    STALE = "stale"
+    GATE = "gate"
+    NO_CALL = "no_call"
+    NO_SLOT = "no_slot"
+    MOVED_ON = "moved_on"
+    SETTLED = "settled"
+    LATE = "late"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Taken:
+    record: Record
+    kin: tuple[Record, ...]
+    call: Call
+
+
+class Deliverer:
+    """Delivers records of one destination; safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        contract: Contract,
+        destination: str,
+        clock: Clock,
+        timing: Timing,
+        pace: Pace,
+        make_call: MakeCall,
+        dice: Random,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._database = database
+        self._contract = contract
+        self._destination = destination
+        self._clock = clock
+        self._timing = timing
+        self._pace = pace
+        self._make_call = make_call
+        self._dice = dice
+        self._sleep = sleep
+
+    def deliver(self, ring: Ring) -> Ended:
+        """Answer a ring: take the record, call if that is what comes next, settle."""
+        taken = self._take(ring)
+        if isinstance(taken, Ended):
+            return taken
+        grant = self._slot(taken)
+        if grant is None:
+            return Ended.NO_SLOT
+        marked = self._mark(taken, grant)
+        if marked is None:
+            self._pace.unused(grant)
+            return Ended.MOVED_ON
+        attempt, send_by = marked
+        came = self._make_call(taken.call, taken.record, taken.kin, send_by)
+        self._date_slot(grant, came)
+        return self._settle(taken, attempt, came)
+
+    # take
+
+    def _take(self, ring: Ring) -> _Taken | Ended:
+        now = self._clock.now()
+        with self._database.transaction() as connection:
+            record = store.take(
+                connection, ring.record_id, ring.token, until=now + self._timing.lease
+            )
+            if record is None:
+                return Ended.STALE
+            shut = gates.shut_now(connection, self._destination, now)
+            if shut is not None:
+                self._give_back(connection, record, Reason.GATE, shut.until or now + KEY_RECHECK)
+                return Ended.GATE
+            family = store.of_families(connection, record.destination, [record.family])
+            kin = tuple(one for one in family if one.id != record.id)
+            decision = decide(record, kin, self._contract, now)
+            if isinstance(decision, Go):
+                return _Taken(record=record, kin=kin, call=decision.call)
+            settled, closed = settled_without_call(record, decision, self._contract, now)
+            store.update_held(connection, settled, record.token)
+            entries.close(connection, closed, now=now)
+            store.wake(connection, record.destination, record.family, now)
+        return Ended.NO_CALL
+
+    def _give_back(
+        self, connection: Connection, record: Record, reason: Reason, due_at: datetime
+    ) -> None:
+        store.update_held(connection, put_back(record, reason, due_at), record.token)
+
+    # slot
+
+    def _slot(self, taken: _Taken) -> Grant | None:
+        """Get a slot, or give the record back, due when there may be one."""
+        try:
+            answer = self._pace.ask(taken.record.lane)
+            if isinstance(answer, timedelta) and answer <= LONGEST_WAIT_HERE:
+                self._sleep(answer.total_seconds())
+                answer = self._pace.ask(taken.record.lane)
+        except QuotaAway:
+            answer = QUOTA_AWAY
+        if not isinstance(answer, timedelta):
+            return answer
+        now = self._clock.now()
+        with self._database.transaction() as connection:
+            fresh = store.by_id(connection, taken.record.id, lock=True)
+            if fresh is not None and fresh.token == taken.record.token:
+                self._give_back(connection, fresh, Reason.QUOTA, now + answer)
+        return None
+
+    # mark
+
+    def _mark(self, taken: _Taken, grant: Grant) -> tuple[AttemptId, float] | None:
+        """Commit "about to send"; None when the record moved on, which costs nothing."""
+        now = self._clock.now()
+        marked_at = self._clock.monotonic()
+        record, call = taken.record, taken.call
+        with suppress(_MovedOn), self._database.transaction() as connection:
+            attempt = attempts.open_attempt(
+                connection, record, call, grant_id=grant.id, now=now
+            )
+            mark = _mark(record, call, attempt, now) if call.request.writes else None
+            if not store.put_mark(connection, record, mark, until=now + self._timing.lease):
+                raise _MovedOn
+            if not self._pace.still_good(grant):
+                raise _MovedOn
+            return attempt, marked_at + self._timing.send_by.total_seconds()
+        with self._database.transaction() as connection:
+            fresh = store.by_id(connection, record.id, lock=True)
+            if fresh is not None and fresh.token == record.token:
+                self._give_back(connection, fresh, fresh.reason or Reason.QUOTA, now)
+        return None
+
+    # settle
+
+    def _date_slot(self, grant: Grant, came: Came) -> None:
+        if isinstance(came.outcome, Throttled):
+            self._pace.refused(grant, came.outcome.retry_after)
+        else:
+            self._pace.answered(grant)
+
+    def _settle(self, taken: _Taken, attempt: AttemptId, came: Came) -> Ended:
+        for turn in range(SETTLE_TRIES):
+            try:
+                return self._settle_once(taken, attempt, came)
+            except DBAPIError:
+                if turn == SETTLE_TRIES - 1:
+                    raise
+                self._sleep(0.05 * 4**turn)
+        raise AssertionError("unreachable")
+
+    def _settle_once(self, taken: _Taken, attempt: AttemptId, came: Came) -> Ended:
+        now = self._clock.now()
+        with self._database.transaction() as connection:
+            attempts.settle(connection, attempt, _written(came, now))
+            family = store.of_families(
+                connection, taken.record.destination, [taken.record.family], lock=True
+            )
+            record = next((one for one in family if one.id == taken.record.id), None)
+            if record is None or record.token != taken.record.token:
+                logger.warning("late_settle", record_key=str(taken.record.key))
+                return Ended.LATE
+            kin = [one for one in family if one.id != record.id]
+            ended = self._ended(taken, record, kin, came, now)
+            written = self._linked(connection, taken, ended.folded.record, now)
+            store.update_held(connection, written, record.token)
+            entries.close(connection, ended.folded.closed, now=now)
+            _wake(connection, kin, now)
+            if ended.shut is not None:
+                gates.shut(
+                    connection,
+                    self._destination,
+                    Gate(
+                        reason=ended.shut.reason,
+                        until=ended.shut.until,
+                        since=now,
+                        detail=ended.shut.detail,
+                    ),
+                )
+        _tell(taken, came, written)
+        return Ended.SETTLED
+
+    def _ended(
+        self, taken: _Taken, record: Record, kin: Sequence[Record], came: Came, now: datetime
+    ) -> After:
+        if isinstance(came.outcome, Delivered):
+            return After(folded=self._delivered(taken, record, came.outcome, now))
+        return after(
+            came.outcome,
+            record,
+            taken.call,
+            cause=cause(record, kin),
+            timing=self._timing,
+            moment=Moment(now=now, server_now=came.server_date or now, dice=self._dice),
+        )
+
+    def _delivered(
+        self, taken: _Taken, record: Record, outcome: Delivered, now: datetime
+    ) -> Folded:
+        writes = taken.call.request.writes
+        folded = accept(
+            replace(record, calls=record.calls + 1) if writes else record,
+            outcome.accepted or {},
+            agrees=agreeing(self._contract, record.key),
+            status_field=self._contract.kinds[record.key.kind].status_field,
+            now=now,
+            remote_id=outcome.remote_id,
+            remote_updated_at=outcome.remote_updated_at,
+        )
+        if self._done_twice(record, taken, folded.record):
+            detail = "sent twice without an answer, and a look-up does not show it: check there"
+            return replace(
+                folded,
+                record=bury(
+                    folded.record, Problem(reason=Reason.EXHAUSTED, detail=detail)
+                ),
+            )
+        return folded
+
+    def _done_twice(self, record: Record, taken: _Taken, after_it: Record) -> bool:
+        """Whether a create that is still not there was sent twice: a third could double it."""
+        mark = record.mark
+        if mark is None or taken.call.request.writes or not after_it.changed:
+            return False
+        operation = self._contract.operations[mark.operation]
+        return operation.creates and record.tries > 1
+
+    def _linked(
+        self, connection: Connection, taken: _Taken, record: Record, now: datetime
+    ) -> Record:
+        """Map a remote id that this call told us; held when another record has it already."""
+        remote_id = record.remote_id
+        if remote_id is None or remote_id == taken.record.remote_id:
+            return record
+        if store.link(connection, record, remote_id, record.role or "", now):
+            return record
+        problem = Problem(
+            reason=Reason.SAME_PERSON_TWICE,
+            detail="another local record has this remote thing already",
+        )
+        return replace(
+            record,
+            state=RecordState.HELD,
+            reason=problem.reason,
+            problem=problem,
+            remote_id=None,
+            due_at=None,
+        )
+
+
+class _MovedOn(Exception):
+    """The lease, or what is wanted, is no longer what the call was planned from."""
+
+
+def _mark(record: Record, call: Call, attempt: AttemptId, now: datetime) -> Mark:
+    carried: set[EntryId] = {
+        record.pending[name].stamp.entry for name in call.fields if name in record.pending
+    }
+    move = record.path[0].stamp.entry if call.move and record.path else None
+    if move is not None:
+        carried.add(move)
+    return Mark(
+        attempt=attempt,
+        operation=call.operation,
+        fingerprint=call.request.fingerprint(),
+        fields=call.fields,
+        entries=tuple(sorted(carried)),
+        move=move,
+        at=now,
+    )
+
+
+def _written(came: Came, now: datetime) -> attempts.Settled:
+    name = name_of(came.outcome)
+    return attempts.Settled(
+        outcome=name,
+        answered_at=now,
+        status=came.status,
+        request_id=came.request_id,
+        duration=came.duration,
+        answer=None if name is OutcomeName.DELIVERED else came.answer,
+        detail=detail_of(came.outcome),
+    )
+
+
+def _wake(connection: Connection, kin: Sequence[Record], now: datetime) -> None:
+    """Make kin due that wait for one another; their rows are locked, so none can park unseen."""
+    waiting = [
+        replace(one, due_at=now)
+        for one in kin
+        if one.state is RecordState.WAITING and one.reason is Reason.WAITING_FOR
+    ]
+    store.update_all(connection, waiting)
+
+
+def _tell(taken: _Taken, came: Came, record: Record) -> None:
+    logger.info(
+        "attempt_settled",
+        record_key=str(record.key),
+        operation=taken.call.operation,
+        outcome=name_of(came.outcome).value,
+        status=came.status,
+        request_id=came.request_id,
+        remote_id=record.remote_id,
+        state=record.state.value,
+        reason=None if record.reason is None else record.reason.value,
+    )
+
+
