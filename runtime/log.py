@@ -1,0 +1,41 @@
+"""Structured logging: an event's name and fields, never a sentence with values melted in.
+
+One idea: what may be logged is said here once. Payloads, names of people and keys never are;
+libraries that would print them are turned down.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+QUIET = ("httpx", "httpcore", "dramatiq", "alembic", "sqlalchemy", "uvicorn", "asyncio")
+"""Libraries that log addresses, arguments or headers at levels people use."""
+
+
+def set_up(*, form: str = "auto", level: str = "INFO", role: str | None = None) -> None:
+    """Set up logging for this process, on stderr. Call once, at the start of a process."""
+    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.dict_tracebacks if as_json else structlog.processors.ExceptionRenderer(),
+    ]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(name)s %(message)s", stream=sys.stderr)
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if role is not None:
+        structlog.contextvars.bind_contextvars(role=role)

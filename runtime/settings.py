@@ -1,0 +1,329 @@
+"""The only reader of the environment: one frozen value, checked when it is built.
+
+One idea: a wrong variable stops the process at its start, with a sentence that names it, its value
+and what would be right; nothing is found out in the middle of the night.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from runtime.errors import InvalidSettings
+
+DEFAULT_DATABASE = "sqlite:///.pillarbox/pillarbox.db"
+
+LEASE_MARGIN = timedelta(seconds=30)
+"""What a lease must last beyond SEND_BY and the call's deadline: time to settle, twice over, on a
+database that is slow. Shorter, and another worker may take a record whose call is not settled."""
+
+DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+KNOWN = (
+    "PILLARBOX_API_URL",
+    "PILLARBOX_API_TOKEN",
+    "PILLARBOX_API_TOKEN_FILE",
+    "PILLARBOX_CONTRACT",
+    "PILLARBOX_QUOTA",
+    "PILLARBOX_SETTLE",
+    "PILLARBOX_LEASE",
+    "PILLARBOX_QUARANTINE",
+    "PILLARBOX_SEND_BY",
+    "PILLARBOX_DEADLINE",
+    "PILLARBOX_OFFPEAK",
+    "PILLARBOX_DESTINATIONS",
+    "PILLARBOX_KEY_NAME",
+    "PILLARBOX_ADDRESS",
+    "PILLARBOX_ADDRESS_QUOTA",
+    "PILLARBOX_NAMESPACE",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """Where a key is found. It is read for each call, so a rotated file needs no restart."""
+
+    variable: str | None = None
+    file: Path | None = None
+    value: str | None = field(default=None, repr=False)
+
+    def read(self) -> str:
+        """Give the key; raises `InvalidSettings` when there is none."""
+        if self.value is not None:
+            return self.value
+        if self.file is not None:
+            return self._from_file(self.file)
+        raise InvalidSettings(
+            "PILLARBOX_API_TOKEN is not set; put the API token there, or its file's path in "
+            "PILLARBOX_API_TOKEN_FILE"
+        )
+
+    def _from_file(self, file: Path) -> str:
+        try:
+            token = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise InvalidSettings(
+                f"PILLARBOX_API_TOKEN_FILE: {file} cannot be read; put the API token there"
+            ) from None
+        if not token:
+            raise InvalidSettings(f"PILLARBOX_API_TOKEN_FILE: {file} is empty; put the token there")
+        return token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """A contract, a base URL, a key and its limit. `address` is a source address that is shared."""
+
+    name: str
+    contract: str
+    url: str | None
+    token: Token
+    key_name: str
+    calls: int
+    window: timedelta
+    address: str | None = None
+    address_calls: int = 1500
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is on this machine: a sandbox, never the real API."""
+        return self.url is not None and (urlsplit(self.url).hostname or "") in LOOPBACK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that is configured."""
+
+    database_url: str = DEFAULT_DATABASE
+    redis_url: str | None = None
+    namespace: str = "pillarbox"
+    destinations: tuple[Destination, ...] = ()
+    settle: timedelta = timedelta(seconds=30)
+    lease: timedelta = timedelta(minutes=2)
+    quarantine: timedelta = timedelta(minutes=2)
+    send_by: timedelta = timedelta(seconds=10)
+    deadline: timedelta = timedelta(seconds=30)
+    offpeak: str = "22:00-06:00"
+    log_format: str = "auto"
+    log_level: str = "INFO"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> "Settings":
+        """Read and check the environment; raises `InvalidSettings`."""
+        given = dict(os.environ if environment is None else environment)
+        _refuse_unknown(given)
+        settings = cls(
+            database_url=given.get("DATABASE_URL") or DEFAULT_DATABASE,
+            redis_url=given.get("REDIS_URL") or None,
+            namespace=_namespace(given),
+            destinations=_destinations(given),
+            settle=_duration(given, "PILLARBOX_SETTLE", "30s"),
+            lease=_duration(given, "PILLARBOX_LEASE", "2m"),
+            quarantine=_duration(given, "PILLARBOX_QUARANTINE", "2m"),
+            send_by=_duration(given, "PILLARBOX_SEND_BY", "10s"),
+            deadline=_duration(given, "PILLARBOX_DEADLINE", "30s"),
+            offpeak=_offpeak(given),
+            log_format=_choice(given, "LOG_FORMAT", "auto", ("auto", "json", "text")),
+            log_level=_choice(
+                given, "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), upper=True
+            ),
+        )
+        settings.check()
+        return settings
+
+    def check(self) -> None:
+        """Check what must hold between settings."""
+        shortest = self.send_by + self.deadline + LEASE_MARGIN
+        if self.lease <= shortest:
+            raise InvalidSettings(
+                f"PILLARBOX_LEASE is {_shown(self.lease)}; it must be longer than "
+                f"PILLARBOX_SEND_BY + PILLARBOX_DEADLINE + {_shown(LEASE_MARGIN)} "
+                f"= {_shown(shortest)}, or a second worker may take a record in mid-call"
+            )
+        if self.send_by <= timedelta(0) or self.deadline <= timedelta(0):
+            raise InvalidSettings(
+                "PILLARBOX_SEND_BY and PILLARBOX_DEADLINE must be longer than nothing; "
+                "write 10s and 30s"
+            )
+
+    @property
+    def embedded(self) -> bool:
+        """Whether Redis is the stand-in inside this process."""
+        return self.redis_url is None
+
+    def destination(self, name: str) -> Destination:
+        """Give a destination by name; raises `InvalidSettings`."""
+        for destination in self.destinations:
+            if destination.name == name:
+                return destination
+        known = ", ".join(one.name for one in self.destinations)
+        raise InvalidSettings(f"destination: there is no {name!r}; configured are {known}")
+
+
+def _refuse_unknown(given: Mapping[str, str]) -> None:
+    for name in given:
+        if name.startswith("PILLARBOX_") and name not in KNOWN:
+            near = get_close_matches(name, KNOWN, n=1, cutoff=0.0)[0]
+            raise InvalidSettings(f"{name} is no variable of Pillarbox; did you mean {near}?")
+
+
+def _destinations(given: Mapping[str, str]) -> tuple[Destination, ...]:
+    file = given.get("PILLARBOX_DESTINATIONS")
+    if file:
+        return _from_file(Path(file), given)
+    calls, window = quota(given.get("PILLARBOX_QUOTA", "1000/300"), "PILLARBOX_QUOTA")
+    address_calls, _ = quota(
+        given.get("PILLARBOX_ADDRESS_QUOTA", "1500/300"), "PILLARBOX_ADDRESS_QUOTA"
+    )
+    token_file = given.get("PILLARBOX_API_TOKEN_FILE")
+    return (
+        Destination(
+            name="default",
+            contract=given.get("PILLARBOX_CONTRACT") or "lead_provider_v3",
+            url=given.get("PILLARBOX_API_URL") or None,
+            token=Token(
+                variable="PILLARBOX_API_TOKEN",
+                file=Path(token_file) if token_file else None,
+                value=given.get("PILLARBOX_API_TOKEN") or None,
+            ),
+            key_name=given.get("PILLARBOX_KEY_NAME") or "default",
+            calls=calls,
+            window=window,
+            address=given.get("PILLARBOX_ADDRESS") or None,
+            address_calls=address_calls,
+        ),
+    )
+
+
+def _from_file(file: Path, given: Mapping[str, str]) -> tuple[Destination, ...]:
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidSettings(
+            f"PILLARBOX_DESTINATIONS: {file} cannot be read ({error.strerror}); name a TOML file"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSettings(f"PILLARBOX_DESTINATIONS: {file} is no TOML: {error}") from None
+    tables = document.get("destinations")
+    if not isinstance(tables, dict) or not tables:
+        raise InvalidSettings(
+            f"PILLARBOX_DESTINATIONS: {file} has no [destinations.NAME] table; add one"
+        )
+    named = cast(dict[str, dict[str, Any]], tables)
+    return tuple(_destination(file, name, table, given) for name, table in named.items())
+
+
+def _destination(
+    file: Path, name: str, table: Mapping[str, Any], given: Mapping[str, str]
+) -> Destination:
+    where = f"PILLARBOX_DESTINATIONS: {file}: destinations.{name}"
+    allowed = {"contract", "url", "token_variable", "token_file", "key_name", "quota", "address",
+               "address_quota"}
+    for key, value in table.items():
+        if key not in allowed:
+            raise InvalidSettings(f"{where}.{key} is not known; allowed are {', '.join(sorted(allowed))}")
+        if not isinstance(value, str):
+            raise InvalidSettings(f"{where}.{key} must be text, in quotation marks")
+    for key in ("url", "contract"):
+        if key not in table:
+            raise InvalidSettings(f"{where}.{key} is missing")
+    variable = table.get("token_variable")
+    if variable is None and "token_file" not in table:
+        raise InvalidSettings(
+            f"{where} says nothing of its key; give token_variable (the name of a variable that "
+            "holds it) or token_file"
+        )
+    calls, window = quota(table.get("quota", "1000/300"), f"{where}.quota")
+    address_calls, _ = quota(table.get("address_quota", "1500/300"), f"{where}.address_quota")
+    return Destination(
+        name=name,
+        contract=table["contract"],
+        url=table["url"],
+        token=Token(
+            variable=variable,
+            file=Path(table["token_file"]) if "token_file" in table else None,
+            value=given.get(variable) if variable else None,
+        ),
+        key_name=table.get("key_name", name),
+        calls=calls,
+        window=window,
+        address=table.get("address"),
+        address_calls=address_calls,
+    )
+
+
+def quota(text: str, name: str) -> tuple[int, timedelta]:
+    """Read a limit such as `1000/300`: calls, and the window in seconds or as a duration."""
+    calls, _, window = text.partition("/")
+    seconds = window + "s" if window.isdecimal() else window
+    if not calls.isdecimal() or int(calls) < 1 or not DURATION.match(seconds):
+        raise InvalidSettings(f"{name} is {text!r}; write calls/seconds, such as 1000/300")
+    length = _read_duration(seconds)
+    if length <= timedelta(0):
+        raise InvalidSettings(f"{name} is {text!r}; its window must be longer than nothing")
+    return int(calls), length
+
+
+def duration(text: str, name: str) -> timedelta:
+    """Read a duration such as `30s`, `5m` or `1.5h`; raises `InvalidSettings` naming *name*."""
+    if text == "0":
+        return timedelta(0)
+    if not DURATION.match(text):
+        raise InvalidSettings(f"{name} is {text!r}; write a duration such as 30s, 5m or 2h")
+    return _read_duration(text)
+
+
+def _duration(given: Mapping[str, str], name: str, default: str) -> timedelta:
+    return duration(given.get(name) or default, name)
+
+
+def _read_duration(text: str) -> timedelta:
+    match = DURATION.match(text)
+    assert match is not None
+    return timedelta(seconds=float(match.group(1)) * UNITS[match.group(2)])
+
+
+def _choice(
+    given: Mapping[str, str],
+    name: str,
+    default: str,
+    choices: tuple[str, ...],
+    *,
+    upper: bool = False,
+) -> str:
+    text = given.get(name) or default
+    text = text.upper() if upper else text.lower()
+    if text not in choices:
+        raise InvalidSettings(f"{name} is {text!r}; it must be one of {', '.join(choices)}")
+    return text
+
+
+def _namespace(given: Mapping[str, str]) -> str:
+    name = given.get("PILLARBOX_NAMESPACE") or "pillarbox"
+    if not re.fullmatch(r"[a-z0-9_-]{1,40}", name):
+        raise InvalidSettings(
+            f"PILLARBOX_NAMESPACE is {name!r}; use a to z, digits, - and _, at most 40"
+        )
+    return name
+
+
+def _offpeak(given: Mapping[str, str]) -> str:
+    text = given.get("PILLARBOX_OFFPEAK") or "22:00-06:00"
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", text):
+        raise InvalidSettings(
+            f"PILLARBOX_OFFPEAK is {text!r}; write hours in London such as 22:00-06:00"
+        )
+    return text
+
+
+def _shown(length: timedelta) -> str:
+    return f"{length.total_seconds():g}s"
