@@ -17,14 +17,28 @@ from schema.outcomes import Delivered
 from schema.plans import Plan
 from schema.record import Record
 
+ABSENT: Mapping[str, Json] = {"state": "absent"}
+"""What is accepted after a look-up that found nothing there.
+
+One representation for every kind: `record.accepted` is None while nothing is known, equals this
+when we looked and nothing was there, and is the remote state otherwise. Under it a claim is made,
+and what was to be taken back already is.
+"""
+
 
 class Meaning(StrEnum):
-    """What a refusal of the API means for the record."""
+    """What a refusal of the API means for the record.
+
+    `already`: it was so before; look, then believe it. `later`: not today. `data`: not again until
+    the request changes. `state`: also again when what is there changes. `passing`: a clash in that
+    moment; nothing was saved, and trying again is right.
+    """
 
     ALREADY = "already"
     LATER = "later"
     DATA = "data"
     STATE = "state"
+    PASSING = "passing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +46,8 @@ class Kind:
     """A kind of record.
 
     `unknown_means_look` decides what to do while nothing is known of the remote side: look first,
-    or assume that nothing is there. `parent` is the kind whose record heads the family; records of
-    one family are written one at a time, in order.
+    or assume that nothing is there; once looked, nothing there reads `ABSENT`. `parent` is the kind
+    whose record heads the family; records of one family are written one at a time, in order.
     """
 
     name: str
@@ -93,8 +107,13 @@ class Contract:
     `asks(event)` says what an event asks of which record; raises `InvalidEvent` when this API
     has no such thing. `plan(record, kin, now)` says what comes next; *kin* are the other records
     of its family. `agrees(key, name, wanted, accepted)` says whether an accepted state already
-    is what a wanted field asks for. `read(operation, record, body)` reads the parsed JSON of a
-    2xx answer; raises `Unreadable`. `serial_key(record)` names the real remote thing behind it.
+    is what a wanted field asks for. `read(operation, record, kin, body)` reads the parsed JSON of
+    a 2xx answer; raises `Unreadable`. `serial_key(record)` names the real remote thing behind it,
+    None where the parent's is meant.
+
+    What a caller of `plan` must know: it gives the next call only, and gives it again until it is
+    settled. A step whose request is the record's locked one is passed over while another one,
+    independent of it, can go; it comes back as the same `Call` when nothing else is left.
     """
 
     name: str
@@ -106,7 +125,7 @@ class Contract:
     asks: Callable[[Event], Asks]
     plan: Callable[[Record, Sequence[Record], datetime], Plan]
     agrees: Callable[[RecordKey, str, Json, Mapping[str, Json]], bool]
-    read: Callable[[Operation, Record, Json], Delivered]
+    read: Callable[[Operation, Record, Sequence[Record], Json], Delivered]
     serial_key: Callable[[Record], str | None]
     steps: Callable[[Record], int]
     """How many calls its wanted state can need at most, look-ups apart."""
