@@ -98,9 +98,10 @@ def _sqlite_update(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -
 
 @lru_cache
 def _postgresql_insert(table: Table, names: tuple[str, ...]) -> str:
+    # In the order given: rows of one batch get their ids in that order.
     return (
         f"INSERT INTO {table.name} ({', '.join(_quoted(names))}) "
-        f"SELECT {', '.join(_quoted(names))} FROM {_unnest(table, names)}"
+        f"SELECT {', '.join(_quoted(names))} FROM {_unnest(table, names)} ORDER BY place"
     )
 
 
@@ -113,7 +114,7 @@ def _postgresql_update(table: Table, names: tuple[str, ...], key: tuple[str, ...
 
 def _unnest(table: Table, names: tuple[str, ...]) -> str:
     arrays = ", ".join(f"%s::{_postgresql_type(table.c[name])}[]" for name in names)
-    return f"unnest({arrays}) AS v({', '.join(_quoted(names))})"
+    return f"unnest({arrays}) WITH ORDINALITY AS v({', '.join(_quoted(names))}, place)"
 
 
 def _quoted(names: Sequence[str]) -> list[str]:

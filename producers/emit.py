@@ -1,0 +1,204 @@
+"""`emit`: an event into the outbox, inside the transaction of the change itself.
+
+One idea: one plain INSERT and nothing else. No row is locked that others share, nothing is
+notified, nothing but the database is reached; rolled back means never sent.
+"""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, cast, overload
+
+from sqlalchemy import Connection, select
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.orm import Session, scoped_session
+
+from producers.errors import EventIdTaken, OutsideTransaction
+from runtime.bulk import among, insert_many
+from schema.events import Event, encode_payload
+from schema.fingerprint import canonical
+from schema.keys import EntryId
+from schema.tables import iso, outbox_entry
+
+COLUMNS = (
+    "event",
+    "source_id",
+    "payload",
+    "destination",
+    "source",
+    "event_id",
+    "version",
+    "happened_at",
+    "seen",
+    "actor",
+)
+
+CAST = {"payload": "jsonb", "happened_at": "timestamptz"}
+
+
+@overload
+def emit(where: Session | scoped_session[Session] | Connection, what: Event) -> EntryId: ...
+@overload
+def emit(
+    where: Session | scoped_session[Session] | Connection, what: Sequence[Event]
+) -> list[EntryId]: ...
+@overload
+def emit(where: AsyncSession | AsyncConnection, what: Event) -> Awaitable[EntryId]: ...
+@overload
+def emit(
+    where: AsyncSession | AsyncConnection, what: Sequence[Event]
+) -> Awaitable[list[EntryId]]: ...
+def emit(where: Any, what: Event | Sequence[Event]) -> Any:
+    """Append one event, or many in order, to the outbox; gives the entries' ids.
+
+    Call it inside the transaction of the change, after the change: a `Session` is flushed first,
+    so that entries of one record get their ids in the order of its row locks. The caller commits.
+    With an `AsyncSession` or `AsyncConnection` it is awaited.
+
+    An event whose `source` and `event_id` are there already is not appended again, and the first
+    entry's id is given; with another content it raises `EventIdTaken`. Raises `InvalidEvent` for
+    a payload that is too large and `OutsideTransaction` where nothing is open. When it raises, the
+    caller's transaction is to be rolled back, as after any database error.
+    """
+    if isinstance(where, AsyncSession | AsyncConnection):
+        return where.run_sync(emit, what)
+    connection = _connection(where)
+    if isinstance(what, Event):
+        return _append(connection, what)
+    events = list(what)
+    if len(events) == 1:
+        return [_append(connection, events[0])]
+    return _append_all(connection, events)
+
+
+def _connection(where: Session | scoped_session[Session] | Connection) -> Connection:
+    if not where.in_transaction():
+        raise OutsideTransaction(
+            "emit() found no open transaction; call it inside the one that makes the change, "
+            "for example in `with session.begin():`"
+        )
+    if isinstance(where, Connection):
+        connection = where
+    else:
+        where.flush()
+        connection = where.connection()
+    if _commits_by_itself(connection):
+        raise OutsideTransaction(
+            "emit() was given a connection in AUTOCOMMIT mode, where nothing can be rolled back; "
+            "use one with transactions"
+        )
+    return connection
+
+
+def _commits_by_itself(connection: Connection) -> bool:
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        return True
+    return bool(getattr(connection.connection.dbapi_connection, "autocommit", False) is True)
+
+
+def _append(connection: Connection, event: Event) -> EntryId:
+    payload = encode_payload(event)
+    happened: Any = event.happened_at
+    if happened is not None and connection.dialect.name == "sqlite":
+        happened = iso(happened)
+    values = (
+        event.event,
+        event.source_id,
+        payload,
+        event.destination,
+        event.source,
+        event.event_id,
+        event.version,
+        happened,
+        event.seen,
+        event.actor,
+    )
+    found = connection.exec_driver_sql(_statement(connection.dialect), values).scalar()
+    if found is not None:
+        return EntryId(found)
+    return _known(connection, [event])[_name(event)]
+
+
+def _append_all(connection: Connection, events: Sequence[Event]) -> list[EntryId]:
+    rows = [_row(event) for event in events]
+    ids = sorted(insert_many(connection, outbox_entry, rows, returning="id"))
+    if len(ids) == len(events):
+        return [EntryId(one) for one in ids]
+    named = [event for event in events if event.event_id is not None]
+    known = _known(connection, named)
+    unnamed = iter(sorted(set(ids) - set(known.values())))
+    return [
+        EntryId(next(unnamed)) if event.event_id is None else known[_name(event)]
+        for event in events
+    ]
+
+
+def _row(event: Event) -> dict[str, Any]:
+    return {
+        "event": event.event,
+        "source_id": event.source_id,
+        "payload": encode_payload(event),
+        "destination": event.destination,
+        "source": event.source,
+        "event_id": event.event_id,
+        "version": event.version,
+        "happened_at": event.happened_at,
+        "seen": event.seen,
+        "actor": event.actor,
+    }
+
+
+def _name(event: Event) -> tuple[str, str, str]:
+    return (event.destination, event.source, event.event_id or "")
+
+
+def _known(
+    connection: Connection, events: Sequence[Event]
+) -> Mapping[tuple[str, str, str], EntryId]:
+    """Find the entries of events by their names; raises `EventIdTaken` where the content differs."""
+    table = outbox_entry.c
+    ids = sorted({cast(str, event.event_id) for event in events})
+    rows = connection.execute(
+        select(
+            table.id,
+            table.destination,
+            table.source,
+            table.event_id,
+            table.event,
+            table.source_id,
+            table.payload,
+            table.version,
+        ).where(among(connection, table.event_id, ids))
+    )
+    found: dict[tuple[str, str, str], EntryId] = {}
+    contents: dict[tuple[str, str, str], tuple[Any, ...]] = {}
+    for row in rows:
+        name = (row.destination, row.source, row.event_id)
+        found[name] = EntryId(row.id)
+        contents[name] = (row.event, row.source_id, canonical(row.payload), row.version)
+    for event in events:
+        content = (event.event, event.source_id, canonical(event.payload()), event.version)
+        if contents[_name(event)] != content:
+            raise EventIdTaken(
+                f"event_id: {event.event_id!r} of source {event.source!r} is entry "
+                f"{found[_name(event)]} already, with another content; give this event its own"
+            )
+    return found
+
+
+@lru_cache
+def _prepared(dialect: str, style: str) -> str:
+    marks = ", ".join(_mark(dialect, style, place, name) for place, name in enumerate(COLUMNS, 1))
+    return (
+        f"INSERT INTO outbox_entry ({', '.join(COLUMNS)}) VALUES ({marks}) "
+        "ON CONFLICT DO NOTHING RETURNING id"
+    )
+
+
+def _statement(dialect: Dialect) -> str:
+    return _prepared(dialect.name, dialect.paramstyle)
+
+
+def _mark(dialect: str, style: str, place: int, name: str) -> str:
+    mark = {"qmark": "?", "format": "%s", "pyformat": "%s"}.get(style, f"${place}")
+    return f"CAST({mark} AS {CAST[name]})" if dialect == "postgresql" and name in CAST else mark

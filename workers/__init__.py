@@ -1,0 +1,1 @@
+"""Processes and Dramatiq actors: wiring, and nothing else."""

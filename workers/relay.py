@@ -1,0 +1,69 @@
+"""Process: the relay of every destination, for ever."""
+
+import threading
+import time
+from datetime import timedelta
+
+import structlog
+
+from outbox.relay import FoldedMeanwhile, Relay, Round
+from runtime.loop import run_every
+from workers.heartbeat import Heart
+from workers.wiring import Wiring
+
+logger = structlog.get_logger(__name__)
+
+REST = timedelta(milliseconds=200)
+"""How long a relay rests when a round found nothing. It adds half of this to the way of a change;
+an idle round costs a handful of index look-ups."""
+
+STANDS_STILL_S = 180.0
+"""A relay whose rounds have all hung for this long is ended, for the supervisor to restart."""
+
+
+class RelayLoop:
+    """Rounds over all destinations, and their heartbeat."""
+
+    def __init__(self, wiring: Wiring, stop: threading.Event) -> None:
+        self._stop = stop
+        self._relays: list[Relay] = [wiring.relay(one) for one in wiring.settings.destinations]
+        self._round_at = time.monotonic()
+        self._rounds = 0
+        self._dispatched = 0
+        self._heart = Heart(
+            "relay", wiring.database, wiring.clock, self._progress, alive=self._gets_on
+        )
+
+    def run(self) -> None:
+        """Make rounds until asked to stop."""
+        self._heart.start()
+        logger.info("relay_ready", destinations=len(self._relays))
+        try:
+            run_every(REST, self._stop, self.run_once)
+        finally:
+            self._heart.stop()
+            logger.info("relay_stopped")
+
+    def run_once(self) -> int:
+        """Make one round for each destination; gives how much was done."""
+        done = 0
+        for relay in self._relays:
+            result = _round(relay)
+            done += result.done
+            self._dispatched += result.dispatched
+        self._round_at = time.monotonic()
+        self._rounds += 1
+        return done
+
+    def _progress(self) -> dict[str, float | int | str]:
+        return {"rounds": self._rounds, "dispatched": self._dispatched}
+
+    def _gets_on(self) -> bool:
+        return time.monotonic() - self._round_at < STANDS_STILL_S
+
+
+def _round(relay: Relay) -> Round:
+    try:
+        return relay.run_once()
+    except FoldedMeanwhile:
+        return Round(folded=1)  # the other relay is on it: look again at once

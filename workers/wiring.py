@@ -1,0 +1,207 @@
+"""Builds the collaborators of a process, once.
+
+One idea: this is the only place that knows who is behind `dispatch`, `pace` and `make_call`; what
+they are handed to does not.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from gateway.answers import Answer, Failure, outcome
+from gateway.client import Client
+from gateway.contract import Contract
+from gateway.registry import contract_named
+from gateway.errors import GatewayError
+from outbox import bindings
+from outbox.bindings import Binding
+from outbox.delivery import Deliverer, MakeCall
+from outbox.relay import Relay, Ring
+from outbox.retry import Timing
+from runtime import redis as runtime_redis
+from runtime.broker import Doorbell
+from runtime.clock import Clock, clock_of
+from runtime.database import Database
+from runtime.errors import InvalidSettings, NotOurs, RedisAway
+from runtime.settings import Destination, Settings
+from schema.outcomes import Came, Outcome
+from schema.plans import Call
+from schema.record import Record
+from workers.pace import QuotaPace, pace_for
+
+QUEUE = "deliver"
+ACTOR = "deliver"
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What one process works with."""
+
+    settings: Settings
+    database: Database
+    redis: runtime_redis.Redis
+    bound_url: str | None = None
+    """What to bind the database to instead of the URL: the built-in sandbox has a new one at
+    each start."""
+
+    @classmethod
+    def build(cls, settings: Settings, *, bound_url: str | None = None) -> "Wiring":
+        """Connect to nothing yet; `check` does."""
+        return cls(
+            settings=settings,
+            database=Database(settings.database_url),
+            redis=runtime_redis.connect(settings.redis_url),
+            bound_url=bound_url,
+        )
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The clock that leases are measured by."""
+        return clock_of(self.database)
+
+    @cached_property
+    def broker(self) -> Doorbell:
+        """The broker of this process."""
+        return Doorbell(self.redis, self.settings.namespace)
+
+    @cached_property
+    def paces(self) -> dict[str, QuotaPace]:
+        """The quota of each destination's key."""
+        return {
+            one.name: pace_for(self.settings, one, self.redis, self.database, self.clock)
+            for one in self.settings.destinations
+        }
+
+    def contract(self, destination: Destination) -> Contract:
+        """The contract of a destination; raises `InvalidSettings`."""
+        try:
+            return contract_named(destination.contract)
+        except GatewayError as error:
+            raise InvalidSettings(f"PILLARBOX_CONTRACT: {error}") from None
+
+    def timing(self, destination: Destination) -> Timing:
+        """The durations that deliveries to a destination live by."""
+        return Timing(
+            send_by=self.settings.send_by,
+            deadline=self.settings.deadline,
+            lease=self.settings.lease,
+            quarantine=self.settings.quarantine,
+            window=destination.window,
+        )
+
+    def check_redis(self) -> None:
+        """Raise `RedisAway`, with the cure, when Redis does not answer."""
+        try:
+            runtime_redis.ping(self.redis)
+        except runtime_redis.RedisProblem as error:
+            raise RedisAway(f"REDIS_URL: {error}; start Redis or correct the address") from None
+
+    def bind(self) -> None:
+        """Bind this database to its destinations, or refuse when it belongs to others."""
+        with self.database.transaction() as connection:
+            identity = bindings.identity(connection)
+            for destination in self.settings.destinations:
+                wanted = Binding(
+                    destination=destination.name,
+                    contract=destination.contract,
+                    url=self.bound_url or address_of(destination),
+                    key_name=destination.key_name,
+                    database_id=identity,
+                )
+                was = bindings.bound(connection, destination.name)
+                if was is None:
+                    bindings.bind(connection, wanted, now=self.clock.now())
+                    continue
+                difference = bindings.difference(wanted, was)
+                if difference is not None:
+                    raise NotOurs(
+                        f"{difference}; set it back, or use another DATABASE_URL for the other one"
+                    )
+
+    def relay(self, destination: Destination) -> Relay:
+        """The relay of a destination."""
+        return Relay(
+            database=self.database,
+            contract=self.contract(destination),
+            destination=destination.name,
+            clock=self.clock,
+            timing=self.timing(destination),
+            settle=self.settings.settle,
+            dispatch=self.ring(destination),
+            room=self.paces[destination.name].room,
+        )
+
+    def ring(self, destination: Destination) -> Callable[[Sequence[Ring]], None]:
+        """What puts rings on the queue."""
+
+        def ring(rings: Sequence[Ring]) -> None:
+            self.broker.ring(
+                ACTOR,
+                QUEUE,
+                [(destination.name, one.record_id, one.token, one.lane.value) for one in rings],
+            )
+
+        return ring
+
+    def deliverer(self, destination: Destination) -> Deliverer:
+        """What delivers to a destination."""
+        contract = self.contract(destination)
+        return Deliverer(
+            database=self.database,
+            contract=contract,
+            destination=destination.name,
+            clock=self.clock,
+            timing=self.timing(destination),
+            pace=self.paces[destination.name],
+            make_call=self._make_call(destination, contract),
+            dice=random.Random(),
+        )
+
+    def _make_call(self, destination: Destination, contract: Contract) -> MakeCall:
+        client = self.client(destination)
+
+        def make_call(call: Call, record: Record, kin: Sequence[Record], send_by: float) -> Came:
+            operation = contract.operations[call.operation]
+            reply = client.send(call.request, send_by=send_by)
+            return _came(outcome(contract, operation, record, kin, reply), reply)
+
+        return make_call
+
+    def client(self, destination: Destination) -> Client:
+        """The HTTP client of a destination; raises `InvalidSettings`."""
+        if destination.token.value is None:
+            destination.token.read()
+        try:
+            return Client(
+                address_of(destination), destination.token.read, deadline=self.settings.deadline
+            )
+        except GatewayError as error:
+            raise InvalidSettings(str(error)) from None
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self.database.close()
+
+
+def address_of(destination: Destination) -> str:
+    """Give the base URL; raises `InvalidSettings` when none is set."""
+    if destination.url is None:
+        raise InvalidSettings(
+            "PILLARBOX_API_URL is not set; put the base URL of the API there, such as "
+            "https://…/api/v3, or try `pillarbox up`, which brings a sandbox of its own"
+        )
+    return destination.url
+
+
+def _came(told: Outcome, reply: Answer | Failure) -> Came:
+    if isinstance(reply, Failure):
+        return Came(outcome=told, status=reply.status, duration=reply.duration)
+    return Came(
+        outcome=told,
+        status=reply.status,
+        request_id=reply.request_id,
+        server_date=reply.date,
+        duration=reply.duration,
+        answer=reply.body.decode("utf-8", errors="replace"),
+    )

@@ -1,0 +1,81 @@
+"""Process: answers rings with a few threads, until asked to stop."""
+
+import threading
+import time
+
+import dramatiq
+import structlog
+
+from runtime.broker import Doorbell
+from workers import deliver
+from workers.heartbeat import Heart
+from workers.wiring import Wiring
+
+logger = structlog.get_logger(__name__)
+
+IDLE_MS = 250
+"""How long a consumer of an empty queue sleeps at most before it asks again. Dramatiq's second adds
+that much to the way of a change; less costs Redis more empty answers."""
+
+STOP_MS = 40_000
+"""How long to wait for calls in hand when stopping: a call's deadline and its settling."""
+
+STANDS_STILL_S = 60.0
+"""A worker that has not even tried to fetch for this long is ended, for the supervisor to
+restart: its consumer thread is dead, and it would look alive for ever."""
+
+
+class Worker:
+    """A Dramatiq worker and its heartbeat."""
+
+    def __init__(self, wiring: Wiring, *, threads: int) -> None:
+        self._wiring = wiring
+        self._broker: Doorbell = wiring.broker
+        deliver.bind(wiring, self._broker)
+        self._worker = dramatiq.Worker(
+            self._broker, worker_timeout=IDLE_MS, worker_threads=threads
+        )
+        # As many as there are threads: what waits in this process cannot be taken by another.
+        self._worker.queue_prefetch = threads
+        self._heart = Heart(
+            "worker", wiring.database, wiring.clock, self._progress, alive=self._gets_on
+        )
+
+    def start(self) -> None:
+        """Start the threads."""
+        self._broker.fetched_at = time.monotonic()
+        self._worker.start()
+        self._heart.start()
+        logger.info("worker_ready", threads=len(self._worker.workers))
+
+    def stop(self) -> None:
+        """Take nothing new, finish the calls in hand, give back what was fetched."""
+        self._heart.stop()
+        self._worker.stop(timeout=STOP_MS)
+        logger.info("worker_stopped")
+
+    def _progress(self) -> dict[str, float | int | str]:
+        return {
+            "threads": len(self._worker.workers),
+            "fetched_s_ago": round(time.monotonic() - self._broker.fetched_at, 1),
+        }
+
+    def _gets_on(self) -> bool:
+        fetching = time.monotonic() - self._broker.fetched_at < STANDS_STILL_S
+        working = all(thread.is_alive() for thread in self._worker.workers)
+        return working and (fetching or self._busy())
+
+    def _busy(self) -> bool:
+        # With every thread in a call the consumer has nothing to fetch for.
+        return self._worker.work_queue.qsize() > 0
+
+
+def run(wiring: Wiring, stop: threading.Event, *, threads: int) -> None:
+    """Work until *stop* is set."""
+    worker = Worker(wiring, threads=threads)
+    worker.start()
+    try:
+        while not stop.wait(1):
+            pass
+    finally:
+        worker.stop()
