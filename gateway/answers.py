@@ -66,7 +66,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     duration: timedelta = timedelta(0)
 
     @property
@@ -208,9 +208,7 @@ def _refused(contract: Contract, operation: Operation, answer: Answer) -> Outcom
     return Refused(status=answer.status, refusals=refusals, blame=blame)
 
 
-def _meaning(
-    contract: Contract, operation: Operation, refusal: Refusal, status: int
-) -> Meaning:
+def _meaning(contract: Contract, operation: Operation, refusal: Refusal, status: int) -> Meaning:
     rule = rule_for(contract, operation, refusal)
     if rule is not None:
         return rule.meaning

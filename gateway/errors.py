@@ -1,10 +1,10 @@
 """What can go wrong at the remote API's door.
 
-    GatewayError
-    ├── QuotaUnavailable    wait: nobody may call until Redis answers again
-    ├── UnknownContract     ask a person: the configuration names a contract that is not here
-    ├── UnusableAddress     ask a person: the API's address is not one that may be called
-    └── UnusableKey         ask a person: the API key cannot be sent as it is
+GatewayError
+├── QuotaUnavailable    wait: nobody may call until Redis answers again
+├── UnknownContract     ask a person: the configuration names a contract that is not here
+├── UnusableAddress     ask a person: the API's address is not one that may be called
+└── UnusableKey         ask a person: the API key cannot be sent as it is
 """
 
 

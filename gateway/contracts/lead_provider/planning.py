@@ -343,8 +343,7 @@ def _differing(record: Record) -> dict[str, Pending]:
         for name, pending in record.pending.items()
         if name in ours
         and (
-            record.accepted is None
-            or not agrees(record.key, name, pending.value, record.accepted)
+            record.accepted is None or not agrees(record.key, name, pending.value, record.accepted)
         )
     }
 
