@@ -1,1 +1,1 @@
-"""The command."""
+"""The command: the one place that knows everything."""

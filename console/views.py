@@ -1,0 +1,215 @@
+"""Rows to what a person reads: pure, shared by the command line and the pages.
+
+One idea: one sentence of verdict first, in words a data manager knows; the rest is evidence.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from schema.days import LONDON
+from schema.fingerprint import Json
+from schema.record import Record
+from schema.states import Reason, RecordState
+
+EVENTS = {
+    "participant_linked": "linked to the API's record",
+    "participant_deferred": "training deferred",
+    "participant_resumed": "training resumed",
+    "participant_withdrawn": "withdrawn from training",
+    "schedule_changed": "schedule changed",
+    "mentor_changed": "mentor changed",
+    "declaration_made": "declaration made",
+    "declaration_voided": "declaration voided",
+    "partnership_formed": "partnership formed",
+    "partnership_changed": "partnership corrected",
+    "record_snapshot": "whole record given",
+}
+
+CLOSED = {
+    "delivered": "sent and accepted",
+    "unchanged": "not sent: nothing changed",
+    "superseded": "not sent: a newer change took its place",
+    "net_zero": "not sent: undone before it was sent",
+    "noted": "noted, nothing to send",
+    "confirmed": "confirmed by the API",
+    "discarded": "discarded by a person",
+}
+
+WAITS = {
+    Reason.SETTLING: "waits a moment for more edits",
+    Reason.WAITING_FOR: "waits for {waits_for}",
+    Reason.BACKOFF: "will be tried again after a failure",
+    Reason.SNOOZED: "the API says not today; it is tried again after midnight in London",
+    Reason.QUOTA: "waits for room in the quota",
+    Reason.GATE: "waits because calls to the API are stopped for now",
+    Reason.LOOK_FIRST: "is about to be looked up there",
+}
+
+ASIDE = {
+    Reason.VOID_FIRST: "the claim that stands there differs and must be voided first",
+    Reason.SAME_PERSON_TWICE: "another local record is linked to the same person and role",
+    Reason.RELINKED: "it was delivered under another remote id",
+    Reason.DOES_NOT_SETTLE: "calls are answered, but the record still differs",
+    Reason.REFUSED: "the API refused it",
+    Reason.EXHAUSTED: "too many tries failed",
+    Reason.INVALID_HERE: "it is not valid, and was not sent",
+    Reason.CONFLICT: "both sides changed it",
+    Reason.UNCONFIRMED: "what was expected there did not come",
+}
+
+NEXT = {
+    Reason.REFUSED: "Correct the data in the local system; the newer change is sent by itself.",
+    Reason.INVALID_HERE: "Correct the data in the local system; the newer change is sent by itself.",
+    Reason.VOID_FIRST: "Void the claim that stands, then declare again.",
+    Reason.SAME_PERSON_TWICE: "Find which of the two local records is right, and link the other.",
+    Reason.RELINKED: "Say which participant is right: link it again, or take the old record on.",
+    Reason.CONFLICT: "Compare both sides; send a newer change, or leave theirs.",
+    Reason.DOES_NOT_SETTLE: "Compare both sides; something there changes it back.",
+    Reason.EXHAUSTED: "Look at the last answers below; when the API is well, change it again.",
+    Reason.UNCONFIRMED: "Ask the school; the API takes this change from nobody else.",
+}
+
+
+def london(moment: datetime | None) -> str:
+    """Write an instant as people here read it: London time."""
+    if moment is None:
+        return "-"
+    return moment.astimezone(LONDON).strftime("%d %b %Y %H:%M:%S")
+
+
+def ago(length: timedelta) -> str:
+    """Write a length of time roughly: `12 s`, `3 min`, `2 h`, `4 days`."""
+    total = max(0, int(length.total_seconds()))
+    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if total >= 2 * size or (total >= size and unit == "days"):
+            return f"{total // size} {unit}"
+    return f"{total} s"
+
+
+def verdict(record: Record, now: datetime) -> str:
+    """Say in one sentence where a record stands."""
+    match record.state:
+        case RecordState.IN_STEP if record.accepted is None:
+            return "Nothing to send, and nothing was ever sent or read for it."
+        case RecordState.IN_STEP:
+            return f"In step: what we hold is what the API accepted, as of {london(record.accepted_at)}."
+        case RecordState.WAITING:
+            return f"Waiting: it {_wait(record)}{_due(record, now)}."
+        case RecordState.DISPATCHED:
+            return "Waiting: it is on the queue, a worker will send it in a moment."
+        case RecordState.TAKEN:
+            return "Being sent right now."
+        case RecordState.IN_DOUBT:
+            return (
+                "In doubt: a call was made and nobody knows whether it took effect; it is looked up"
+                f"{_due(record, now)} before anything else is sent."
+            )
+        case RecordState.HELD:
+            return f"Held for a person: {_aside(record)}."
+        case RecordState.DEAD:
+            return f"Refused, and set aside for a person: {_aside(record)}."
+
+
+def next_step(record: Record) -> str | None:
+    """Say what a person can do, where one is needed."""
+    if record.state not in (RecordState.HELD, RecordState.DEAD) or record.reason is None:
+        return None
+    return NEXT.get(record.reason)
+
+
+def sides(record: Record) -> list[tuple[str, Json, Json, bool]]:
+    """Give each field with what stands here, what stands there, and whether they differ."""
+    accepted = dict(record.accepted or {})
+    here: dict[str, Json] = {
+        name: wish.value for name, wish in record.pending.items() if not name.startswith("@")
+    }
+    if record.path:
+        here["training_status"] = " then ".join(move.to for move in record.path)
+    here.update({name: expected.value for name, expected in record.expected.items()})
+    names = sorted({*accepted, *here})
+    return [(name, here.get(name), accepted.get(name), name in here) for name in names]
+
+
+def entry_line(event: str, payload: Mapping[str, Any]) -> str:
+    """Put an event into a few words."""
+    words = EVENTS.get(event, event)
+    parts = [
+        str(payload[name])
+        for name in (
+            "declaration_type",
+            "reason",
+            "schedule_identifier",
+            "cohort",
+            "declaration_date",
+            "delivery_partner_id",
+            "mentor_id",
+        )
+        if payload.get(name) is not None
+    ]
+    return f"{words} ({', '.join(parts)})" if parts else words
+
+
+def attempt_line(attempt: Mapping[str, Any]) -> str:
+    """Put a call and its answer into a line."""
+    request = attempt["request"]
+    line = f"{request['method']} {request['path']}"
+    if attempt["outcome"] is None:
+        return f"{line}: no answer yet"
+    status = "" if attempt["status"] is None else f" {attempt['status']}"
+    detail = f": {attempt['detail']}" if attempt["detail"] else ""
+    return f"{line} →{status} {attempt['outcome'].replace('_', ' ')}{detail}"
+
+
+def story(
+    entries: Sequence[Mapping[str, Any]], attempts: Sequence[Mapping[str, Any]]
+) -> list[tuple[datetime, str, str]]:
+    """Tell everything that happened to a record, in order: when, what kind, what."""
+    told: list[tuple[datetime, str, str]] = []
+    for entry in entries:
+        line = entry_line(entry["event"], entry["payload"])
+        told.append((entry["emitted_at"], "event", f"#{entry['id']} {line}, from {entry['source']}"))
+        if entry["closed_at"] is not None:
+            ended = CLOSED.get(str(entry["closed_as"]), str(entry["closed_as"]))
+            told.append((entry["closed_at"], "closed", f"#{entry['id']} {ended}"))
+    for attempt in attempts:
+        when = attempt["answered_at"] or attempt["marked_at"]
+        told.append((when, "call", attempt_line(attempt)))
+    return sorted(told, key=lambda line: (line[0], _ORDER.index(line[1])))
+
+
+_ORDER = ("event", "call", "closed")
+
+
+def _wait(record: Record) -> str:
+    if record.reason is None:
+        return "is due"
+    words = WAITS.get(record.reason, record.reason.value)
+    return words.format(waits_for=_whom(record.waits_for))
+
+
+def _whom(waits_for: str | None) -> str:
+    if waits_for == "link" or waits_for is None:
+        return "its link to a participant"
+    return waits_for
+
+
+def _due(record: Record, now: datetime) -> str:
+    if record.due_at is None or record.reason is Reason.WAITING_FOR:
+        return ""
+    left = record.due_at - now
+    if left <= timedelta(0):
+        return ", due now"
+    return f", due in {ago(left)} ({london(record.due_at)})"
+
+
+def _aside(record: Record) -> str:
+    words = ASIDE.get(record.reason, "") if record.reason else ""
+    if record.problem is None:
+        return words
+    return f"{words} ({record.problem.detail})" if words else record.problem.detail
+
+
+def as_utc(moment: datetime) -> str:
+    """Write an instant in UTC, for hovering over."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

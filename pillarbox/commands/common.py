@@ -1,0 +1,133 @@
+"""What every command shares: settings, the open database, how things are printed, exit codes."""
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from runtime import log, migrations
+from runtime.database import Database
+from runtime.settings import Destination, Settings
+from workers.wiring import Wiring
+
+DONE = 0
+UNEXPECTED = 1
+USAGE = 2
+UNREACHABLE = 3
+NOTHING = 4
+PARTLY = 5
+ATTENTION = 6
+INTERRUPTED = 130
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+Of = Annotated[str, typer.Option("--destination", help="Which destination.")]
+
+
+class Stop(Exception):
+    """An end with a sentence and an exit code."""
+
+    def __init__(self, sentence: str, code: int = USAGE) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+def settings() -> Settings:
+    """Read the environment, and set up logging by it."""
+    found = Settings.from_environment()
+    log.set_up(form=found.log_format, level=found.log_level)
+    return found
+
+
+def opened(found: Settings) -> Database:
+    """Open the database, reachable and migrated, or end with the cure."""
+    database = Database(found.database_url)
+    database.check()
+    migrations.require(database)
+    return database
+
+
+def wired(found: Settings) -> Wiring:
+    """Build the collaborators on a database that is reachable and migrated."""
+    wiring = Wiring.build(found)
+    wiring.database.check()
+    migrations.require(wiring.database)
+    return wiring
+
+
+def chosen(found: Settings, name: str) -> Destination:
+    """Give the destination of that name."""
+    return found.destination(name)
+
+
+def actor() -> str:
+    """Name the person at the keyboard, for the audit trail."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON value: UTC ISO times, stable keys."""
+    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
+
+
+def stdout() -> Console:
+    """The console people read; plain where it is no terminal."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def say_error(sentence: str) -> None:
+    """Print one sentence on stderr."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {sentence}", markup=False)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under headings, aligned, without lines."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if cell is None else _escaped(cell) for cell in row))
+    stdout().print(table)
+
+
+def _escaped(cell: object) -> str:
+    return str(cell).replace("[", r"\[")
+
+
+def nothing(sentence: str, *, as_json: bool, empty: Any) -> NoReturn:
+    """End because nothing matched."""
+    if as_json:
+        print_json(empty)
+    raise Stop(sentence, NOTHING)
+
+
+def utc(moment: datetime | None) -> str | None:
+    """Write an instant for JSON."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def seconds(length: timedelta | None) -> float | None:
+    """Write a duration for JSON, in seconds."""
+    return None if length is None else round(length.total_seconds(), 3)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return utc(value)
+    if isinstance(value, timedelta):
+        return seconds(value)
+    if isinstance(value, Mapping):
+        return dict(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return str(value)
