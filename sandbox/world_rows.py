@@ -1,0 +1,154 @@
+"""The rows of a world's section: one by one, with bulks written out."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+from uuid import NAMESPACE_URL, uuid5
+
+from sandbox.reading import Fields, Problems, as_list, as_object
+
+MOST_IN_BULK = 1_000_000
+"""Entities in one bulk. More would not fit into the memory of a common machine."""
+
+LONGEST_STEP = 10_000_000.0
+"""Seconds between two entities of a bulk, so that the last one stays in the calendar."""
+
+_REF = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.A)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.A | re.I)
+_NUMBER = re.compile(r"\{n(?:%(\d{1,9}))?\}", re.A)
+
+
+def is_ref(text: str) -> bool:
+    return _REF.fullmatch(text) is not None
+
+
+def is_uuid(text: str) -> bool:
+    return _UUID.fullmatch(text) is not None
+
+
+def id_for(section: str, ref: str) -> str:
+    """The id of an entity that was given none: the same at every start."""
+    return str(uuid5(NAMESPACE_URL, f"sandbox:{section}:{ref}"))
+
+
+@dataclass(slots=True, kw_only=True)
+class Bulk:
+    """What the entities of one bulk share; the bases are remembered from the first of them."""
+
+    count: int
+    like: object
+    prefix: str
+    created_step: timedelta | None
+    updated_step: timedelta | None
+    created_base: datetime | None = None
+    updated_base: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One entity as it was written, and where."""
+
+    ref: str
+    where: str
+    raw: object
+    number: int = 0
+    bulk: Bulk | None = None
+
+
+def entries(section: str, raw: object, problems: Problems) -> Iterator[tuple[str, object]]:
+    """The keys and values of a section, without its note."""
+    if raw is None:
+        return
+    found = as_object(raw)
+    if found is None:
+        problems.add(section, "must be an object")
+        return
+    for key, value in found.items():
+        if key != "note":
+            yield key, value
+
+
+def expand(section: str, raw: object, problems: Problems) -> list["RawRow | Bulk"]:
+    """The rows of a section, each bulk still as one."""
+    rows: list[RawRow | Bulk] = []
+    for key, value in entries(section, raw, problems):
+        found = as_object(value)
+        if found is not None and "bulk" in found:
+            bulk = _bulk(Fields(found, f"{section}.{key}", problems), key)
+            rows.append(bulk)
+        else:
+            rows.append(RawRow(key, f"{section}.{key}", value))
+    return rows
+
+
+def _bulk(outer: Fields, key: str) -> Bulk:
+    fields = outer.inner("bulk")
+    outer.done()
+    count = fields.whole("count")
+    if not 0 <= count <= MOST_IN_BULK:
+        fields.complain("count", f"must be from 0 to {MOST_IN_BULK}")
+        count = 0
+    bulk = Bulk(
+        count=count,
+        like=fields.required("like"),
+        prefix=fields.text_or("ref_prefix", key),
+        created_step=_step(fields, "created_at_step_seconds"),
+        updated_step=_step(fields, "updated_at_step_seconds"),
+    )
+    fields.done()
+    return bulk
+
+
+def _step(fields: Fields, key: str) -> timedelta | None:
+    value = fields.take(key)
+    if value is None:
+        return None
+    usable = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not usable or not abs(cast("float", value)) <= LONGEST_STEP:
+        fields.complain(key, "must be a number of seconds")
+        return None
+    return timedelta(seconds=cast("float", value))
+
+
+def written_out(section: str, rows: list["RawRow | Bulk"]) -> Iterator[RawRow]:
+    """Every entity of a section as a row of its own."""
+    for row in rows:
+        if isinstance(row, RawRow):
+            yield row
+            continue
+        for number in range(1, row.count + 1):
+            ref = f"{row.prefix}{number}"
+            yield RawRow(ref, f"{section}.{ref}", fill(row.like, number), number, row)
+
+
+def names(section: str, rows: list["RawRow | Bulk"]) -> Iterator[tuple[str, str, object]]:
+    """Where each entity of a section stands, its ref, and the id it was given, if any."""
+    for row in rows:
+        if isinstance(row, RawRow):
+            found = as_object(row.raw) or {}
+            yield row.where, row.ref, found.get("id")
+            continue
+        like = as_object(row.like) or {}
+        for number in range(1, row.count + 1):
+            ref = f"{row.prefix}{number}"
+            yield f"{section}.{ref}", ref, fill(like.get("id"), number)
+
+
+def fill(value: object, number: int) -> object:
+    """Put a number in the place of `{n}`, and its remainder in that of `{n%40}`."""
+    if isinstance(value, str):
+        return _NUMBER.sub(lambda m: _numbered(m, number), value) if "{n" in value else value
+    found = as_object(value)
+    if found is not None:
+        return {key: fill(inner, number) for key, inner in found.items()}
+    items = as_list(value)
+    return [fill(inner, number) for inner in items] if items is not None else value
+
+
+def _numbered(match: re.Match[str], number: int) -> str:
+    divisor = match.group(1)
+    if divisor is None:
+        return str(number)
+    return str(number % int(divisor)) if int(divisor) else match.group(0)
