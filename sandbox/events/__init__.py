@@ -1,0 +1,1 @@
+"""What schools and DfE do: events that change the world from outside the API."""
