@@ -14,8 +14,19 @@ from sqlalchemy import Connection, func, select, update
 from runtime.bulk import among, update_many
 from schema.events import Event, InvalidEvent, decode
 from schema.keys import EntryId, RecordId
-from schema.states import Closed, EntryState
-from schema.tables import outbox_entry
+from schema.states import Closed, EntryState, RecordState
+from schema.tables import outbox_entry, record
+
+MOVING = [
+    state.value
+    for state in (
+        RecordState.WAITING,
+        RecordState.DISPATCHED,
+        RecordState.TAKEN,
+        RecordState.IN_DOUBT,
+    )
+]
+"""States that end by themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,18 +179,35 @@ def totals(connection: Connection, destination: str, *, after: int = 0) -> Mappi
     return {reason or state: number for state, reason, number in rows}
 
 
-def oldest_new(connection: Connection) -> tuple[datetime | None, int]:
-    """Give when the oldest new entry was emitted, and how many new ones there are."""
-    first = connection.execute(
-        select(outbox_entry.c.emitted_at)
-        .where(outbox_entry.c.state == EntryState.NEW.value)
+def oldest_open(connection: Connection, destination: str) -> datetime | None:
+    """Give when the oldest entry was emitted that is new, or whose record is still on its way.
+
+    Records that wait for a person are not on their way: they are counted by themselves.
+    """
+    new = (
+        select(outbox_entry.c.id)
+        .where(
+            outbox_entry.c.state == EntryState.NEW.value,
+            outbox_entry.c.destination == destination,
+        )
         .order_by(outbox_entry.c.id)
         .limit(1)
-    ).scalar_one_or_none()
-    number = connection.execute(
-        select(func.count()).where(outbox_entry.c.state == EntryState.NEW.value)
-    ).scalar_one()
-    return first, number
+    )
+    moving = select(func.min(record.c.oldest_entry)).where(
+        record.c.destination == destination, record.c.state.in_(MOVING)
+    )
+    first = [
+        one
+        for one in (
+            connection.execute(new).scalar_one_or_none(),
+            connection.execute(moving).scalar_one(),
+        )
+        if one is not None
+    ]
+    if not first:
+        return None
+    query = select(outbox_entry.c.emitted_at).where(outbox_entry.c.id == min(first))
+    return connection.execute(query).scalar_one_or_none()
 
 
 def destinations_waiting(connection: Connection) -> Sequence[str]:

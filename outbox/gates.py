@@ -9,8 +9,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from schema.states import GateReason
-from schema.tables import gate
+from schema.states import GateReason, Reason, RecordState
+from schema.tables import gate, record
 
 WEIGHT = {
     GateReason.BREAKER: 0,
@@ -80,3 +80,17 @@ def _replaces(wanted: Gate, current: Gate) -> bool:
     if current.until is None:
         return False
     return wanted.until is None or wanted.until > current.until
+
+
+def due_again(connection: Connection, destination: str, now: datetime) -> int:
+    """Make the records due that waited for the gate."""
+    done = connection.execute(
+        update(record)
+        .where(
+            record.c.destination == destination,
+            record.c.state == RecordState.WAITING.value,
+            record.c.reason == Reason.GATE.value,
+        )
+        .values(due_at=now)
+    )
+    return done.rowcount

@@ -1,0 +1,189 @@
+"""`pillarbox check`: is everything there that the work needs? One line each."""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from outbox import bindings
+from outbox.bindings import Binding
+from pillarbox.commands.common import (
+    ATTENTION,
+    UNREACHABLE,
+    AsJson,
+    print_json,
+    settings,
+    stdout,
+)
+from runtime import migrations
+from runtime import redis as runtime_redis
+from runtime.database import shown
+from runtime.errors import InvalidSettings, RuntimeProblem
+from runtime.processes import MISSING_AFTER, all_beats
+from runtime.settings import Destination, Settings
+from workers.wiring import Wiring, address_of
+
+CONNECT_S = 5.0
+"""How long to wait for the API's address to take a connection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class Wrong(Exception):
+    """What is wrong, with the cure."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(check)
+
+
+def check(
+    role: Annotated[
+        str | None, typer.Option(help="Also: is a process of this role at work? relay or worker.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at everything the work needs. Exits 3 when something cannot be reached, 6 when a
+    process is missing."""
+    found = settings()
+    wiring = Wiring.build(found)
+    lines = [
+        _line("database", lambda: _database(wiring)),
+        _line("migrations", lambda: _migrations(wiring)),
+        _line("redis", lambda: _redis(found, wiring)),
+    ]
+    for one in found.destinations:
+        lines += [
+            _line(f"{one.name}: key", lambda one=one: _key(one)),
+            _line(f"{one.name}: API", lambda one=one: _api(wiring, one)),
+            _line(f"{one.name}: bound", lambda one=one: _bound(wiring, one)),
+        ]
+    working = _line(f"role {role}", lambda: _role(wiring, role or "")) if role else None
+    _show([*lines, *([working] if working else [])], as_json=as_json)
+    if not all(line.ok for line in lines):
+        raise typer.Exit(UNREACHABLE)
+    if working is not None and not working.ok:
+        raise typer.Exit(ATTENTION)
+
+
+def _show(lines: list[Line], *, as_json: bool) -> None:
+    if as_json:
+        print_json([{"name": one.name, "ok": one.ok, "detail": one.detail} for one in lines])
+        return
+    console = stdout()
+    for line in lines:
+        console.print(f"{'OK ' if line.ok else 'NO '} {line.name:<24} {line.detail}", markup=False)
+
+
+def _line(name: str, look: Callable[[], str]) -> Line:
+    try:
+        return Line(name=name, ok=True, detail=look())
+    except (Wrong, RuntimeProblem, runtime_redis.RedisProblem) as error:
+        return Line(name=name, ok=False, detail=str(error))
+
+
+def _database(wiring: Wiring) -> str:
+    wiring.database.check()
+    return shown(wiring.database.url)
+
+
+def _migrations(wiring: Wiring) -> str:
+    wiring.database.check()
+    migrations.require(wiring.database)
+    return f"at {migrations.head()}, the newest"
+
+
+def _redis(found: Settings, wiring: Wiring) -> str:
+    described = runtime_redis.describe(wiring.redis)
+    if found.embedded:
+        return f"{described} (set REDIS_URL for Redis)"
+    policy = _eviction(wiring)
+    if policy not in (None, "noeviction"):
+        raise Wrong(
+            f"{described} has maxmemory-policy {policy}; set it to noeviction, or a full Redis "
+            "drops the log of the quota"
+        )
+    return described
+
+
+def _eviction(wiring: Wiring) -> str | None:
+    try:
+        info = wiring.redis.info("memory")  # pyright: ignore[reportUnknownMemberType]
+    except Exception:  # a server that does not tell is not a wrong one
+        return None
+    limited = info.get("maxmemory", 0)
+    return info.get("maxmemory_policy") if limited else None
+
+
+def _key(one: Destination) -> str:
+    one.token.read()
+    return f"there, named {one.key_name}"
+
+
+def _api(wiring: Wiring, one: Destination) -> str:
+    url = address_of(one)
+    wiring.contract(one)
+    try:
+        one.token.read()
+        wiring.client(one)
+    except InvalidSettings as error:
+        if "TOKEN" not in str(error):
+            raise
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname or "", port), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise Wrong(
+            f"PILLARBOX_API_URL: {parts.hostname}:{port} takes no connection "
+            f"({error.strerror or type(error).__name__}); correct it, or open the way"
+        ) from None
+    return f"{url} takes connections ({one.contract}, {one.calls} per "\
+        f"{one.window.total_seconds():g} s)"
+
+
+def _bound(wiring: Wiring, one: Destination) -> str:
+    wiring.database.check()
+    migrations.require(wiring.database)
+    with wiring.database.reading() as connection:
+        was = bindings.bound(connection, one.name)
+        identity = bindings.identity(connection)
+    if was is None:
+        return "not yet; the first start binds it"
+    wanted = Binding(
+        destination=one.name,
+        contract=one.contract,
+        url=address_of(one),
+        key_name=one.key_name,
+        database_id=identity,
+    )
+    difference = bindings.difference(wanted, was)
+    if difference is not None:
+        raise Wrong(f"{difference}; set it back, or use another DATABASE_URL for the other one")
+    return f"to {was.url}"
+
+
+def _role(wiring: Wiring, role: str) -> str:
+    wiring.database.check()
+    migrations.require(wiring.database)
+    now = wiring.clock.now()
+    with wiring.database.reading() as connection:
+        alive = [
+            beat
+            for beat in all_beats(connection)
+            if beat.role == role and now - beat.beat_at <= MISSING_AFTER
+        ]
+    if not alive:
+        raise Wrong(f"no {role} is at work on this database; start `pillarbox {role}`")
+    return f"{len(alive)} at work"

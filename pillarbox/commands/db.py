@@ -1,0 +1,40 @@
+"""`pillarbox db`: migrations."""
+
+import typer
+
+from pillarbox.commands.common import AsJson, DryRun, opened, print_json, settings, stdout
+from runtime import migrations
+from runtime.database import Database, shown
+
+app = typer.Typer(help="Bring the database to this version.", no_args_is_help=True)
+
+
+@app.command()
+def upgrade(as_json: AsJson = False, dry_run: DryRun = False) -> None:
+    """Bring the database to the newest migration, all or nothing."""
+    database = Database(settings().database_url)
+    database.check()
+    before = migrations.current(database)
+    after = migrations.head() if dry_run else migrations.upgrade(database)
+    if as_json:
+        print_json({"database": shown(database.url), "before": before, "after": after,
+                    "dry_run": dry_run})
+        return
+    if before == after:
+        stdout().print(f"{shown(database.url)} is at migration {after} already")
+        return
+    done = "would go" if dry_run else "went"
+    stdout().print(f"{shown(database.url)} {done} from {before or 'empty'} to migration {after}")
+
+
+@app.command()
+def current(as_json: AsJson = False) -> None:
+    """Say which migration the database is at; exits 3 when it is not the newest."""
+    database = Database(settings().database_url)
+    database.check()
+    at = migrations.current(database)
+    if as_json:
+        print_json({"database": shown(database.url), "at": at, "head": migrations.head()})
+    else:
+        stdout().print(f"{shown(database.url)} is at migration {at or 'none'}")
+    opened(settings())

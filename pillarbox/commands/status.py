@@ -1,0 +1,175 @@
+"""`pillarbox status`: the numbers that the person on duty needs."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from console.views import ago, london
+from gateway.errors import QuotaUnavailable
+from outbox import attempts, entries, gates
+from pillarbox.commands.common import (
+    ATTENTION,
+    AsJson,
+    print_json,
+    print_table,
+    seconds,
+    settings,
+    stdout,
+    wired,
+)
+from pillarbox.commands.quota import fill_json, gate_json
+from records import store
+from runtime.processes import MISSING_AFTER, all_beats
+from runtime.settings import Destination
+from schema.states import RecordState
+from workers.wiring import Wiring
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(status)
+
+
+def status(
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit 6 when something needs attention.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what waits, since when and why; what was sent; the quota; who is at work."""
+    found = settings()
+    wiring = wired(found)
+    told = gather(wiring)
+    if as_json:
+        print_json(told)
+    else:
+        _print(told)
+    if check and told["attention"]:
+        raise typer.Exit(ATTENTION)
+
+
+def gather(wiring: Wiring) -> dict[str, Any]:
+    """Collect the status of every destination and process, as JSON."""
+    now = wiring.clock.now()
+    destinations = [_destination(wiring, one, now) for one in wiring.settings.destinations]
+    with wiring.database.reading() as connection:
+        unknown = [
+            name
+            for name in entries.destinations_waiting(connection)
+            if name not in {one.name for one in wiring.settings.destinations}
+        ]
+        processes = [
+            {
+                "role": beat.role,
+                "host": beat.host,
+                "pid": beat.pid,
+                "started_at": beat.started_at,
+                "beat_s_ago": seconds(now - beat.beat_at),
+                "missing": now - beat.beat_at > MISSING_AFTER,
+                "progress": beat.progress,
+            }
+            for beat in all_beats(connection)
+        ]
+    attention = [line for one in destinations for line in one["attention"]]
+    attention += [f"a {one['role']} on {one['host']} is missing" for one in processes if one["missing"]]
+    attention += [f"entries name the destination {name!r}, which is not configured"
+                  for name in unknown]
+    return {
+        "at": now,
+        "attention": attention,
+        "destinations": destinations,
+        "processes": processes,
+    }
+
+
+def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, Any]:
+    with wiring.database.reading() as connection:
+        counts = store.counts(connection, one.name)
+        totals = dict(entries.totals(connection, one.name))
+        oldest = entries.oldest_open(connection, one.name)
+        gate = gates.shut_now(connection, one.name, now)
+        calls = attempts.counts(connection, one.name)
+    by_state: dict[str, int] = {}
+    for state, _, number in counts:
+        by_state[state.value] = by_state.get(state.value, 0) + number
+    attention = [
+        f"{number} records are {state.value.replace('_', ' ')} ({reason.value})"
+        for state, reason, number in counts
+        if reason is not None
+        and state in (RecordState.DEAD, RecordState.HELD, RecordState.IN_DOUBT)
+    ]
+    if gate is not None:
+        attention.append(f"no calls are made: {gate.detail or gate.reason.value}")
+    return {
+        "destination": one.name,
+        "url": one.url,
+        "oldest_waiting_s": seconds(None if oldest is None else now - oldest),
+        "records": by_state,
+        "reasons": {
+            reason.value: number for _, reason, number in counts if reason is not None
+        },
+        "entries": totals,
+        "calls": calls,
+        "gate": gate_json(gate),
+        "quota": _quota(wiring, one),
+        "attention": attention,
+    }
+
+
+def _quota(wiring: Wiring, one: Destination) -> dict[str, Any] | None:
+    try:
+        return fill_json(wiring.paces[one.name].fill())
+    except QuotaUnavailable:
+        return None
+
+
+def _print(told: dict[str, Any]) -> None:
+    console = stdout()
+    for one in told["destinations"]:
+        console.print(f"{one['destination']}   {one['url'] or 'no URL set'}", style="bold",
+                      markup=False)
+        oldest = one["oldest_waiting_s"]
+        console.print(
+            "  oldest waiting   "
+            + ("nothing waits" if oldest is None else ago_of(oldest))
+        )
+        console.print("  records          " + _counted(one["records"], "all in step"))
+        console.print("  why              " + _counted(one["reasons"], "-"))
+        console.print("  entries          " + _counted(one["entries"], "none yet"))
+        console.print("  calls            " + _counted(one["calls"], "none yet"))
+        quota = one["quota"]
+        console.print(
+            "  quota            "
+            + (
+                "unknown: Redis does not answer, so no call is made"
+                if quota is None
+                else f"{quota['used']} of {quota['limit']} in {quota['window_s']:g} s"
+            )
+        )
+        gate = one["gate"]
+        console.print("  gate             " + ("open" if gate is None else f"shut: {gate['detail']}"),
+                      markup=False)
+    if told["processes"]:
+        print_table(
+            ("process", "host", "pid", "since (London)", "last sign of life"),
+            [
+                (p["role"], p["host"], p["pid"], london(p["started_at"]),
+                 ago_of(p["beat_s_ago"]) + " ago" + (", MISSING" if p["missing"] else ""))
+                for p in told["processes"]
+            ],
+        )
+    else:
+        console.print("no process is at work on this database")
+    for line in told["attention"]:
+        console.print(f"! {line}", markup=False)
+
+
+def ago_of(length: float) -> str:
+    """Write seconds roughly."""
+    return ago(timedelta(seconds=length))
+
+
+def _counted(numbers: dict[str, int], empty: str) -> str:
+    parts = [f"{number} {name.replace('_', ' ')}" for name, number in sorted(numbers.items())]
+    return ", ".join(parts) or empty

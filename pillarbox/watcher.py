@@ -1,0 +1,138 @@
+"""Says what happens while it happens, by reading the tables that everybody else writes."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from console.views import CLOSED, entry_line, london
+from runtime.database import Database
+from schema.states import EntryState, Reason, RecordState
+from schema.tables import attempt, outbox_entry, record
+
+Say = Callable[[str, str], None]
+"""Prints a line: who, and what."""
+
+MOST_NAMES = 200
+"""Local ids longer than this would not fit a line."""
+
+
+class Watcher:
+    """Reads what is new since it last looked, and says it."""
+
+    def __init__(self, database: Database, say: Say, names: Mapping[str, str] | None = None) -> None:
+        self._database = database
+        self._say = say
+        self._names = names or {}
+        self._entry = 0
+        self._attempts: set[int] = set()
+        self._last_attempt = 0
+        self._closed: dict[int, str] = {}
+        self._states: dict[int, tuple[str, str | None]] = {}
+        self._open: set[int] = set()
+
+    def look(self) -> None:
+        """Say everything that happened since the last look."""
+        with self._database.reading() as connection:
+            self._new_entries(connection)
+            self._answers(connection)
+            self._ends(connection)
+            self._asides(connection)
+
+    def skip(self) -> None:
+        """Forget what happened so far."""
+        said = self._say
+        self._say = lambda who, what: None
+        self.look()
+        self._say = said
+
+    def _new_entries(self, connection: Connection) -> None:
+        rows = connection.execute(
+            select(outbox_entry.c.id, outbox_entry.c.event, outbox_entry.c.payload,
+                   outbox_entry.c.source_id, outbox_entry.c.source)
+            .where(outbox_entry.c.id > self._entry)
+            .order_by(outbox_entry.c.id)
+        )
+        for row in rows:
+            self._entry = row.id
+            self._open.add(row.id)
+            self._say("event", f"#{row.id} {self._named(row.source_id)}: "
+                               f"{entry_line(row.event, row.payload)}")
+
+    def _answers(self, connection: Connection) -> None:
+        rows = connection.execute(
+            select(attempt, record.c.source_id, record.c.kind, record.c.part)
+            .join(record, record.c.id == attempt.c.record_id)
+            .where((attempt.c.id > self._last_attempt) | attempt.c.id.in_(self._attempts))
+            .order_by(attempt.c.id)
+        )
+        for row in rows:
+            self._last_attempt = max(self._last_attempt, row.id)
+            if row.outcome is None:
+                self._attempts.add(row.id)
+                continue
+            self._attempts.discard(row.id)
+            detail = f": {row.detail}" if row.detail else ""
+            status = row.status if row.status is not None else "-"
+            self._say("worker", f"{self._named(row.source_id)}: {row.request['method']} "
+                                f"{_short(row.request['path'])} → {status} "
+                                f"{row.outcome.replace('_', ' ')}{detail}")
+
+    def _ends(self, connection: Connection) -> None:
+        if not self._open:
+            return
+        rows = connection.execute(
+            select(outbox_entry.c.id, outbox_entry.c.closed_as, outbox_entry.c.source_id)
+            .where(outbox_entry.c.id >= min(self._open),
+                   outbox_entry.c.state == EntryState.CLOSED.value)
+            .order_by(outbox_entry.c.closed_at, outbox_entry.c.id)
+        )
+        for row in rows:
+            if row.id in self._open:
+                self._open.discard(row.id)
+                self._say("outbox", f"#{row.id} {self._named(row.source_id)}: "
+                                    f"{CLOSED[row.closed_as]}")
+
+    def _asides(self, connection: Connection) -> None:
+        rows = connection.execute(
+            select(record.c.id, record.c.state, record.c.reason, record.c.source_id,
+                   record.c.due_at, record.c.waits_for, record.c.problem)
+            .where(record.c.state != RecordState.IN_STEP.value)
+        )
+        for row in rows:
+            now = (row.state, row.reason)
+            if self._states.get(row.id) == now:
+                continue
+            self._states[row.id] = now
+            self._tell_state(row)
+
+    def _tell_state(self, row: Any) -> None:
+        name = self._named(row.source_id)
+        if row.state in (RecordState.DEAD, RecordState.HELD, RecordState.IN_DOUBT):
+            told = {"dead": "refused, waits for a person", "held": "held for a person",
+                    "in_doubt": "in doubt, will be looked up"}[row.state]
+            detail = (row.problem or {}).get("detail", row.reason)
+            self._say("desk", f"{name}: {told} ({row.reason}): {detail}")
+        elif row.reason in (Reason.QUOTA, Reason.SNOOZED, Reason.BACKOFF):
+            self._say("relay", f"{name}: {_WAITING[row.reason]} until {_clock(row.due_at)}")
+
+    def _named(self, source_id: str) -> str:
+        name = self._names.get(source_id)
+        return source_id[:MOST_NAMES] if name is None else f"{name} ({source_id})"
+
+
+_WAITING = {
+    Reason.QUOTA.value: "no room in the quota, waits",
+    Reason.SNOOZED.value: "the API says not today, waits",
+    Reason.BACKOFF.value: "a try failed, waits",
+}
+
+
+def _clock(moment: datetime | None) -> str:
+    return "-" if moment is None else london(moment)
+
+
+def _short(path: str) -> str:
+    """Shorten the ids in a path to their first eight digits: a person compares, never copies."""
+    return "/".join(part[:8] + "…" if len(part) == 36 else part for part in path.split("/"))
