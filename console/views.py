@@ -168,7 +168,9 @@ def story(
     told: list[tuple[datetime, str, str]] = []
     for entry in entries:
         line = entry_line(entry["event"], entry["payload"])
-        told.append((entry["emitted_at"], "event", f"#{entry['id']} {line}, from {entry['source']}"))
+        told.append(
+            (entry["emitted_at"], "event", f"#{entry['id']} {line}, from {entry['source']}")
+        )
         if entry["closed_at"] is not None:
             ended = CLOSED.get(str(entry["closed_as"]), str(entry["closed_as"]))
             told.append((entry["closed_at"], "closed", f"#{entry['id']} {ended}"))

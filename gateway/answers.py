@@ -29,7 +29,7 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import NoReturn, TypeAlias, cast
 
-from gateway.contract import Contract, Meaning, Operation, Rule, Unreadable
+from schema.contract import Contract, Meaning, Operation, Rule, Unreadable
 from schema.fingerprint import Json
 from schema.outcomes import (
     AlreadyThere,

@@ -399,7 +399,7 @@ class _Stream(httpcore.NetworkStream):
         stream = self._stream.start_tls(ssl_context, server_hostname, seconds)
         return _Stream(stream, self._here, self._connect_timeout)
 
-    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 (as httpcore declares it)
+    def get_extra_info(self, info: str) -> Any:
         """Say what httpcore asks about the socket."""
         return self._stream.get_extra_info(info)
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from gateway.contract import Contract
 from gateway.contracts import guidance, lead_provider_v3
 from gateway.errors import UnknownContract
+from schema.contract import Contract
 
 CONTRACTS: Mapping[str, Contract] = {
     contract.name: contract for contract in (lead_provider_v3.CONTRACT, guidance.CONTRACT)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from gateway.contract import Contract
 from records.fold import INVALID, LINK
+from schema.contract import Contract
 from schema.fingerprint import fingerprint
 from schema.plans import Call, Hold, InStep, Plan, Snooze, WaitFor
 from schema.record import Pending, Problem, Record
@@ -118,9 +118,7 @@ def _worth(call: Call, record: Record, kin: Sequence[Record], now: datetime) -> 
         return Aside(problem=_restless(record))
     first = _goes_first(record, kin, now)
     if first is not None:
-        return Park(
-            reason=Reason.WAITING_FOR, due_at=now + RECHECK, waits_for=str(first.key)
-        )
+        return Park(reason=Reason.WAITING_FOR, due_at=now + RECHECK, waits_for=str(first.key))
     return Go(call=call)
 
 

@@ -71,7 +71,9 @@ def open_attempt(
 
 def settle(connection: Connection, attempt_id: AttemptId, settled: Settled) -> None:
     """Write down how a call ended. The first word stands; a later one changes nothing."""
-    milliseconds = None if settled.duration is None else settled.duration / timedelta(milliseconds=1)
+    milliseconds = (
+        None if settled.duration is None else settled.duration / timedelta(milliseconds=1)
+    )
     connection.execute(
         update(attempt)
         .where(attempt.c.id == attempt_id, attempt.c.outcome.is_(None))

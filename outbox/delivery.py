@@ -17,7 +17,6 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from gateway.contract import Contract
 from outbox import attempts, entries, gates
 from outbox.admission import Go, cause, decide
 from outbox.errors import QuotaAway
@@ -28,6 +27,7 @@ from records import store
 from records.fold import Folded, accept
 from runtime.clock import Clock
 from runtime.database import Database
+from schema.contract import Contract
 from schema.keys import AttemptId, EntryId
 from schema.outcomes import Came, Delivered, OutcomeName, Throttled, detail_of, name_of
 from schema.plans import Call
@@ -205,9 +205,7 @@ class Deliverer:
         marked_at = self._clock.monotonic()
         record, call = taken.record, taken.call
         with suppress(_MovedOn), self._database.transaction() as connection:
-            attempt = attempts.open_attempt(
-                connection, record, call, grant_id=grant.id, now=now
-            )
+            attempt = attempts.open_attempt(connection, record, call, grant_id=grant.id, now=now)
             mark = _mark(record, call, attempt, now) if call.request.writes else None
             if not store.put_mark(connection, record, mark, until=now + self._timing.lease):
                 raise _MovedOn
@@ -300,9 +298,7 @@ class Deliverer:
             detail = "sent twice without an answer, and a look-up does not show it: check there"
             return replace(
                 folded,
-                record=bury(
-                    folded.record, Problem(reason=Reason.EXHAUSTED, detail=detail)
-                ),
+                record=bury(folded.record, Problem(reason=Reason.EXHAUSTED, detail=detail)),
             )
         return folded
 
@@ -394,5 +390,3 @@ def _tell(taken: _Taken, came: Came, record: Record) -> None:
         state=record.state.value,
         reason=None if record.reason is None else record.reason.value,
     )
-
-

@@ -1,7 +1,7 @@
 """What can go wrong on the way out.
 
-    OutboxError
-    └── QuotaAway    wait: nobody may call until the quota can be asked again
+OutboxError
+└── QuotaAway    wait: nobody may call until the quota can be asked again
 """
 
 

@@ -62,9 +62,7 @@ def shut(connection: Connection, destination: str, wanted: Gate) -> None:
         "detail": wanted.detail,
         "actor": wanted.actor,
     }
-    done = connection.execute(
-        update(gate).where(gate.c.destination == destination).values(values)
-    )
+    done = connection.execute(update(gate).where(gate.c.destination == destination).values(values))
     if not done.rowcount:
         connection.execute(insert(gate).values(destination=destination, **values))
 

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import Connection
 
-from gateway.contract import Contract, Kind
 from outbox import attempts, entries, gates
 from outbox.admission import Aside, Close, Go, Park, allowance, decide
 from outbox.entries import Entry
@@ -24,13 +23,13 @@ from records.fold import (
     fold,
     fold_link,
     fold_unreadable,
-    has_ended,
     refuse_link,
     round_for,
 )
 from runtime.clock import Clock
 from runtime.database import Database
 from schema.asks import Asks
+from schema.contract import Contract, Kind
 from schema.events import InvalidEvent
 from schema.fingerprint import Json
 from schema.keys import EntryId, LeaseToken, RecordId, RecordKey
@@ -147,9 +146,7 @@ class Relay:
             store.update_all(connection, moved)
         for before, after in zip(found, rescued, strict=True):
             if before.state is RecordState.TAKEN:
-                logger.info(
-                    "record_rescued", record_key=str(after.key), state=after.state.value
-                )
+                logger.info("record_rescued", record_key=str(after.key), state=after.state.value)
         return clamped + len(found)
 
     def _longest(self) -> timedelta:
@@ -329,9 +326,7 @@ def settled_without_call(
                 due_at=None,
                 waits_for=None,
             )
-            logger.info(
-                "record_put_aside", record_key=str(one.key), reason=problem.reason.value
-            )
+            logger.info("record_put_aside", record_key=str(one.key), reason=problem.reason.value)
             return aside, {}
 
 
@@ -387,9 +382,7 @@ class Folding:
         ordered = sorted(families)
         for family in ordered:
             self._families[family] = {}
-        for one in store.of_families(
-            self._connection, self._destination, ordered, lock=True
-        ):
+        for one in store.of_families(self._connection, self._destination, ordered, lock=True):
             self._families[one.family][one.key] = one
             self._before[one.key] = one
 
@@ -474,14 +467,10 @@ class Folding:
             raise FoldedMeanwhile("another relay made one of these records; the round is repeated")
         ids = self._ids(fresh)
         known = {one.key: one.id or ids[one.key] for one in now}
-        changed = [
-            one for one in now if one.id != 0 and one is not self._before.get(one.key)
-        ]
+        changed = [one for one in now if one.id != 0 and one is not self._before.get(one.key)]
         store.update_all(self._connection, changed)
         self._link([replace(one, id=known[one.key]) for one in (*fresh, *changed)])
-        entries.keep(
-            self._connection, {entry: known[key] for entry, key in self._of_entry.items()}
-        )
+        entries.keep(self._connection, {entry: known[key] for entry, key in self._of_entry.items()})
         entries.close(self._connection, self._closed, now=self._now)
         self._wake(now)
 

@@ -125,8 +125,14 @@ def bury(record: Record, problem: Problem) -> Record:
     """Make it a dead letter, or leave it in doubt where that is what it is."""
     state = RecordState.DEAD if record.mark is None else RecordState.IN_DOUBT
     return replace(
-        record, state=state, reason=problem.reason, problem=problem, due_at=None, lease_until=None,
-        waits_for=None, takes=0,
+        record,
+        state=state,
+        reason=problem.reason,
+        problem=problem,
+        due_at=None,
+        lease_until=None,
+        waits_for=None,
+        takes=0,
     )
 
 
@@ -147,23 +153,27 @@ def _rule(
             return _failed(record, call, detail, moment), None
         case Later(refusals=refusals):
             until = just_after_midnight(moment.server_now)
-            wait = Problem(
-                reason=Reason.SNOOZED, detail=_words(refusals), operation=call.operation
-            )
+            wait = Problem(reason=Reason.SNOOZED, detail=_words(refusals), operation=call.operation)
             return replace(_put(record, Reason.SNOOZED, until), problem=wait), None
         case Refused():
             return _refused(record, call, outcome, cause), None
         case KeyRefused(status=status):
             return _key_refused(record, status, moment)
         case InvalidHere(field=field, detail=detail):
-            return bury(record, Problem(
-                reason=Reason.INVALID_HERE, detail=detail, field=field, operation=call.operation
-            )), None
+            return bury(
+                record,
+                Problem(
+                    reason=Reason.INVALID_HERE, detail=detail, field=field, operation=call.operation
+                ),
+            ), None
         case Conflict(field=field, ours=ours, theirs=theirs):
             detail = f"we ask for {ours}, the other side has made it {theirs}"
-            return bury(record, Problem(
-                reason=Reason.CONFLICT, detail=detail, field=field, operation=call.operation
-            )), None
+            return bury(
+                record,
+                Problem(
+                    reason=Reason.CONFLICT, detail=detail, field=field, operation=call.operation
+                ),
+            ), None
         case _:
             raise TypeError(f"{type(outcome).__name__} is settled elsewhere")
 
@@ -212,9 +222,7 @@ def _failed(record: Record, call: Call, detail: str, moment: Moment) -> Record:
     tried = replace(record, tries=tries, first_try_at=since, takes=0)
     if record.mark is None and tries >= TRIES and moment.now - since >= PATIENCE:
         tired = f"failed {tries} times since {since:%Y-%m-%d %H:%M} UTC: {detail}"
-        return bury(
-            tried, Problem(reason=Reason.EXHAUSTED, detail=tired, operation=call.operation)
-        )
+        return bury(tried, Problem(reason=Reason.EXHAUSTED, detail=tired, operation=call.operation))
     waiting = _put(tried, Reason.BACKOFF, moment.now + backoff(tries, moment.dice))
     failure = Problem(reason=Reason.BACKOFF, detail=detail, operation=call.operation)
     return waiting if record.problem is not None else replace(waiting, problem=failure)

@@ -3,6 +3,7 @@
 import sys
 
 import typer
+from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import GatewayError
 from pillarbox.commands import (
@@ -23,7 +24,6 @@ from producers.errors import ProducerError
 from runtime.errors import DatabaseAway, DatabaseBehind, RedisAway, RuntimeProblem
 from runtime.redis import RedisProblem
 from schema.events import InvalidEvent
-from sqlalchemy.exc import DBAPIError
 
 app = typer.Typer(
     name="pillarbox",

@@ -158,24 +158,42 @@ def acts() -> Sequence[tuple[str, Sequence[Event]]]:
     """Give the story: what is told, and what the local system emits."""
     return (
         ("A training provider's app says who is who. Nothing is sent for that.", _links()),
-        ("One change: Amara moves to an extended schedule. It is read once, then sent.",
-         [_schedule("E-1001", "ecf-extended-september")]),
-        ("The app saves Amara again, unchanged. No call.",
-         [_schedule("E-1001", "ecf-extended-september")]),
-        ("Four edits of Sana's schedule in one second. One call, for the last of them.",
-         [_schedule("E-1002", "ecf-standard-january"),
-          _schedule("E-1002", "ecf-reduced-september"),
-          _schedule("E-1002", "ecf-standard-january"),
-          _schedule("E-1002", "ecf-reduced-september")]),
-        ("Amara is deferred by mistake, and resumed before it was sent. No call.",
-         [ParticipantDeferred(source_id="E-1001", source=SOURCE, reason="other"),
-          ParticipantResumed(source_id="E-1001", source=SOURCE)]),
-        ("Harpreet's declaration has a date before the milestone. The API refuses it.",
-         [_started("E-1004", "2025-05-20T09:00:00Z")]),
-        (f"Three more, but only {CALLS} calls fit into {WINDOW.seconds} s here: one has to wait.",
-         [ParticipantDeferred(source_id="E-1003", source=SOURCE, reason="parental-leave"),
-          _started("E-1005", "2025-10-01T09:00:00Z"),
-          _started("E-1006", "2025-10-02T09:00:00Z")]),
+        (
+            "One change: Amara moves to an extended schedule. It is read once, then sent.",
+            [_schedule("E-1001", "ecf-extended-september")],
+        ),
+        (
+            "The app saves Amara again, unchanged. No call.",
+            [_schedule("E-1001", "ecf-extended-september")],
+        ),
+        (
+            "Four edits of Sana's schedule in one second. One call, for the last of them.",
+            [
+                _schedule("E-1002", "ecf-standard-january"),
+                _schedule("E-1002", "ecf-reduced-september"),
+                _schedule("E-1002", "ecf-standard-january"),
+                _schedule("E-1002", "ecf-reduced-september"),
+            ],
+        ),
+        (
+            "Amara is deferred by mistake, and resumed before it was sent. No call.",
+            [
+                ParticipantDeferred(source_id="E-1001", source=SOURCE, reason="other"),
+                ParticipantResumed(source_id="E-1001", source=SOURCE),
+            ],
+        ),
+        (
+            "Harpreet's declaration has a date before the milestone. The API refuses it.",
+            [_started("E-1004", "2025-05-20T09:00:00Z")],
+        ),
+        (
+            f"Three more, but only {CALLS} calls fit into {WINDOW.seconds} s here: one has to wait.",
+            [
+                ParticipantDeferred(source_id="E-1003", source=SOURCE, reason="parental-leave"),
+                _started("E-1005", "2025-10-01T09:00:00Z"),
+                _started("E-1006", "2025-10-02T09:00:00Z"),
+            ],
+        ),
     )
 
 

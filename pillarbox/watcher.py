@@ -21,7 +21,9 @@ MOST_NAMES = 200
 class Watcher:
     """Reads what is new since it last looked, and says it."""
 
-    def __init__(self, database: Database, say: Say, names: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, database: Database, say: Say, names: Mapping[str, str] | None = None
+    ) -> None:
         self._database = database
         self._say = say
         self._names = names or {}
@@ -49,16 +51,23 @@ class Watcher:
 
     def _new_entries(self, connection: Connection) -> None:
         rows = connection.execute(
-            select(outbox_entry.c.id, outbox_entry.c.event, outbox_entry.c.payload,
-                   outbox_entry.c.source_id, outbox_entry.c.source)
+            select(
+                outbox_entry.c.id,
+                outbox_entry.c.event,
+                outbox_entry.c.payload,
+                outbox_entry.c.source_id,
+                outbox_entry.c.source,
+            )
             .where(outbox_entry.c.id > self._entry)
             .order_by(outbox_entry.c.id)
         )
         for row in rows:
             self._entry = row.id
             self._open.add(row.id)
-            self._say("event", f"#{row.id} {self._named(row.source_id)}: "
-                               f"{entry_line(row.event, row.payload)}")
+            self._say(
+                "event",
+                f"#{row.id} {self._named(row.source_id)}: {entry_line(row.event, row.payload)}",
+            )
 
     def _answers(self, connection: Connection) -> None:
         rows = connection.execute(
@@ -75,30 +84,42 @@ class Watcher:
             self._attempts.discard(row.id)
             detail = f": {row.detail}" if row.detail else ""
             status = row.status if row.status is not None else "-"
-            self._say("worker", f"{self._named(row.source_id)}: {row.request['method']} "
-                                f"{_short(row.request['path'])} → {status} "
-                                f"{row.outcome.replace('_', ' ')}{detail}")
+            self._say(
+                "worker",
+                f"{self._named(row.source_id)}: {row.request['method']} "
+                f"{_short(row.request['path'])} → {status} "
+                f"{row.outcome.replace('_', ' ')}{detail}",
+            )
 
     def _ends(self, connection: Connection) -> None:
         if not self._open:
             return
         rows = connection.execute(
             select(outbox_entry.c.id, outbox_entry.c.closed_as, outbox_entry.c.source_id)
-            .where(outbox_entry.c.id >= min(self._open),
-                   outbox_entry.c.state == EntryState.CLOSED.value)
+            .where(
+                outbox_entry.c.id >= min(self._open),
+                outbox_entry.c.state == EntryState.CLOSED.value,
+            )
             .order_by(outbox_entry.c.closed_at, outbox_entry.c.id)
         )
         for row in rows:
             if row.id in self._open:
                 self._open.discard(row.id)
-                self._say("outbox", f"#{row.id} {self._named(row.source_id)}: "
-                                    f"{CLOSED[row.closed_as]}")
+                self._say(
+                    "outbox", f"#{row.id} {self._named(row.source_id)}: {CLOSED[row.closed_as]}"
+                )
 
     def _asides(self, connection: Connection) -> None:
         rows = connection.execute(
-            select(record.c.id, record.c.state, record.c.reason, record.c.source_id,
-                   record.c.due_at, record.c.waits_for, record.c.problem)
-            .where(record.c.state != RecordState.IN_STEP.value)
+            select(
+                record.c.id,
+                record.c.state,
+                record.c.reason,
+                record.c.source_id,
+                record.c.due_at,
+                record.c.waits_for,
+                record.c.problem,
+            ).where(record.c.state != RecordState.IN_STEP.value)
         )
         for row in rows:
             now = (row.state, row.reason)
@@ -110,11 +131,14 @@ class Watcher:
     def _tell_state(self, row: Any) -> None:
         name = self._named(row.source_id)
         if row.state in (RecordState.DEAD, RecordState.HELD, RecordState.IN_DOUBT):
-            told = {"dead": "refused, waits for a person", "held": "held for a person",
-                    "in_doubt": "in doubt, will be looked up"}[row.state]
+            told = {
+                "dead": "refused, waits for a person",
+                "held": "held for a person",
+                "in_doubt": "in doubt, will be looked up",
+            }[row.state]
             detail = (row.problem or {}).get("detail", row.reason)
             self._say("desk", f"{name}: {told} ({row.reason}): {detail}")
-        elif row.reason in (Reason.QUOTA, Reason.SNOOZED, Reason.BACKOFF):
+        elif row.state == RecordState.WAITING and row.reason in _WAITING:
             self._say("relay", f"{name}: {_WAITING[row.reason]} until {_clock(row.due_at)}")
 
     def _named(self, source_id: str) -> str:

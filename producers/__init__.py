@@ -7,7 +7,7 @@ single module of this package loads nothing else.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from producers.emit import emit as emit
+    from producers.append import emit as emit
 
 __all__ = ["emit"]
 
@@ -17,4 +17,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     import importlib
 
-    return importlib.import_module("producers.emit").emit
+    return importlib.import_module("producers.append").emit

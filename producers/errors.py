@@ -1,8 +1,8 @@
 """What can go wrong on the way in. Nothing has been written when one of these is raised.
 
-    ProducerError
-    ├── OutsideTransaction    the call is in the wrong place: put it inside the change's transaction
-    └── EventIdTaken          this event_id was used for another content: correct the local system
+ProducerError
+├── OutsideTransaction    the call is in the wrong place: put it inside the change's transaction
+└── EventIdTaken          this event_id was used for another content: correct the local system
 """
 
 

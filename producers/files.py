@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection, func, select
 
-from producers.emit import emit
+from producers.append import emit
 from producers.errors import EventIdTaken
 from schema.events import Event, InvalidEvent, parse
 from schema.tables import outbox_entry

@@ -162,9 +162,7 @@ def _pending(pending: Pending) -> list[Json]:
 
 
 def _read_pending(value: list[Any]) -> Pending:
-    return Pending(
-        value=value[0], stamp=_read_stamp(value[1]), base=value[2], base_known=value[3]
-    )
+    return Pending(value=value[0], stamp=_read_stamp(value[1]), base=value[2], base_known=value[3])
 
 
 def _read_move(value: list[Any]) -> Move:
@@ -202,5 +200,3 @@ def _lock(lock: Lock) -> dict[str, Json]:
 
 def _read_time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
-
-

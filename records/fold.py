@@ -74,7 +74,9 @@ class _Ends:
         if known is None or PRECEDENCE.index(reason) < PRECEDENCE.index(known):
             self.reasons[entry] = reason
 
-    def closed(self, candidates: Iterable[EntryId], carried: frozenset[EntryId]) -> dict[EntryId, Closed]:
+    def closed(
+        self, candidates: Iterable[EntryId], carried: frozenset[EntryId]
+    ) -> dict[EntryId, Closed]:
         """Close what nothing carries any more; without a word of its own it was superseded."""
         return {
             entry: self.reasons.get(entry, Closed.SUPERSEDED)
@@ -133,7 +135,9 @@ def fold(
 def fold_unreadable(record: Record, change: Change, detail: str, now: datetime) -> Record:
     """Keep an entry that no event can be read from with its record, for a person to see."""
     wish = Pending(value=detail, stamp=change.stamp, base_known=True)
-    return _eligible(record, replace(record, pending={**record.pending, INVALID: wish}), now, change)
+    return _eligible(
+        record, replace(record, pending={**record.pending, INVALID: wish}), now, change
+    )
 
 
 def fold_link(record: Record, asks: Iterable[Ask], change: Change, now: datetime) -> Record:
@@ -413,9 +417,7 @@ def _link(record: Record, link: Link, change: Change, ends: _Ends) -> Record:
         )
         return replace(record, stamps=stamps, pending=pending)
     ends.say(change.stamp.entry, Closed.NOTED)
-    return replace(
-        record, stamps=stamps, pending=pending, remote_id=link.remote_id, role=link.role
-    )
+    return replace(record, stamps=stamps, pending=pending, remote_id=link.remote_id, role=link.role)
 
 
 def refuse_link(record: Record) -> Record:

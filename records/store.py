@@ -161,6 +161,7 @@ def dispatch_all(
             token=LeaseToken(one.token + 1),
             due_at=None,
             waits_for=None,
+            reason=None,
         )
         for one in records
     ]
@@ -219,9 +220,7 @@ def take(
     return None if row is None else from_row(row)
 
 
-def put_mark(
-    connection: Connection, one: Record, mark: Mark | None, *, until: datetime
-) -> bool:
+def put_mark(connection: Connection, one: Record, mark: Mark | None, *, until: datetime) -> bool:
     """Commit "about to send" under the lease; False when the lease or what is wanted moved on."""
     values: dict[str, Any] = {"lease_until": until}
     if mark is not None:
@@ -253,9 +252,7 @@ def wake(connection: Connection, destination: str, family: str, now: datetime) -
         )
         .with_for_update(skip_locked=True)
     )
-    done = connection.execute(
-        update(record).where(record.c.id.in_(waiting)).values(due_at=now)
-    )
+    done = connection.execute(update(record).where(record.c.id.in_(waiting)).values(due_at=now))
     return done.rowcount
 
 
@@ -354,9 +351,7 @@ def link(
     return found.scalar_one_or_none() == one.id
 
 
-def link_all(
-    connection: Connection, links: Sequence[Record], now: datetime
-) -> list[Record]:
+def link_all(connection: Connection, links: Sequence[Record], now: datetime) -> list[Record]:
     """Map many records to their remote things; gives those whose remote thing another record has."""
     if not links:
         return []
@@ -386,7 +381,9 @@ def unlink(connection: Connection, one: Record) -> None:
     connection.execute(mapping.delete().where(mapping.c.record_id == one.id))
 
 
-def counts(connection: Connection, destination: str) -> list[tuple[RecordState, Reason | None, int]]:
+def counts(
+    connection: Connection, destination: str
+) -> list[tuple[RecordState, Reason | None, int]]:
     """Count records by state and reason, those in step left out."""
     rows = connection.execute(
         select(record.c.state, record.c.reason, func.count())

@@ -27,8 +27,12 @@ quiet queue takes a quarter of an hour; the relay would ring again long before, 
 HEARTBEAT_MS = 10_000
 """How long a worker may be silent before its messages are given to others."""
 
-BROKER_DOWN = (redis.TimeoutError, redis.exceptions.ReadOnlyError, redis.exceptions.OutOfMemoryError,
-               redis.exceptions.BusyLoadingError)
+BROKER_DOWN = (
+    redis.TimeoutError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.BusyLoadingError,
+)
 """Errors that Dramatiq would take for bugs, and that are outages: hung, read-only, full, loading."""
 
 
@@ -73,8 +77,16 @@ class Doorbell(RedisBroker):
             script(
                 keys=[self.namespace],
                 args=[
-                    "enqueue", current_millis(), queue, self.broker_id, self.heartbeat_timeout,
-                    self.dead_message_ttl, 0, self._max_unpack_size(), one, message.encode(),
+                    "enqueue",
+                    current_millis(),
+                    queue,
+                    self.broker_id,
+                    self.heartbeat_timeout,
+                    self.dead_message_ttl,
+                    0,
+                    self._max_unpack_size(),
+                    one,
+                    message.encode(),
                 ],
                 client=pipe,
             )

@@ -39,7 +39,9 @@ def insert_many(
     if not rows:
         return []
     names = tuple(rows[0])
-    tail = f" ON CONFLICT DO NOTHING RETURNING {returning}" if returning else " ON CONFLICT DO NOTHING"
+    tail = (
+        f" ON CONFLICT DO NOTHING RETURNING {returning}" if returning else " ON CONFLICT DO NOTHING"
+    )
     if connection.dialect.name == "sqlite":
         statement = _sqlite_insert(table, names) + tail
         return _each(connection, statement, _sqlite_rows(table, names, rows), returning)
@@ -63,7 +65,9 @@ def update_many(
     return connection.exec_driver_sql(statement, _arrays(table, names, rows)).rowcount
 
 
-def among(connection: Connection, column: Column[Any], values: Sequence[Any]) -> ColumnElement[bool]:
+def among(
+    connection: Connection, column: Column[Any], values: Sequence[Any]
+) -> ColumnElement[bool]:
     """Say "column is one of these" with one parameter, whatever their number."""
     if connection.dialect.name == "sqlite":
         listed = func.json_each(json.dumps(list(values))).table_valued("value")

@@ -26,7 +26,9 @@ def set_up(*, form: str = "auto", level: str = "INFO", role: str | None = None) 
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        structlog.processors.dict_tracebacks if as_json else structlog.processors.ExceptionRenderer(),
+        structlog.processors.dict_tracebacks
+        if as_json
+        else structlog.processors.ExceptionRenderer(),
     ]
     structlog.configure(
         processors=[*shared, renderer],

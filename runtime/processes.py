@@ -34,9 +34,7 @@ def beat(connection: Connection, sign: Beat) -> None:
     done = connection.execute(update(process).where(process.c.id == sign.id).values(values))
     if done.rowcount:
         return
-    connection.execute(
-        delete(process).where(process.c.beat_at < sign.beat_at - FORGOTTEN_AFTER)
-    )
+    connection.execute(delete(process).where(process.c.beat_at < sign.beat_at - FORGOTTEN_AFTER))
     connection.execute(
         insert(process).values(
             id=sign.id,

@@ -226,11 +226,21 @@ def _destination(
     file: Path, name: str, table: Mapping[str, Any], given: Mapping[str, str]
 ) -> Destination:
     where = f"PILLARBOX_DESTINATIONS: {file}: destinations.{name}"
-    allowed = {"contract", "url", "token_variable", "token_file", "key_name", "quota", "address",
-               "address_quota"}
+    allowed = {
+        "contract",
+        "url",
+        "token_variable",
+        "token_file",
+        "key_name",
+        "quota",
+        "address",
+        "address_quota",
+    }
     for key, value in table.items():
         if key not in allowed:
-            raise InvalidSettings(f"{where}.{key} is not known; allowed are {', '.join(sorted(allowed))}")
+            raise InvalidSettings(
+                f"{where}.{key} is not known; allowed are {', '.join(sorted(allowed))}"
+            )
         if not isinstance(value, str):
             raise InvalidSettings(f"{where}.{key} must be text, in quotation marks")
     for key in ("url", "contract"):

@@ -288,7 +288,7 @@ def parse(line: str | bytes) -> Event:
 def decode(fields: object) -> Event:
     """Make the event that a JSON object describes; raises `InvalidEvent`."""
     if not isinstance(fields, dict):
-        raise InvalidEvent("line", "is not a JSON object such as {\"event\": …, \"source_id\": …}")
+        raise InvalidEvent("line", 'is not a JSON object such as {"event": …, "source_id": …}')
     named = cast(dict[str, Any], fields)
     model = EVENTS.get(str(named.get("event", "")))
     if model is None:
@@ -304,9 +304,13 @@ def encode_payload(event: Event) -> str:
         )
         size = len(text.encode())
     except (ValueError, TypeError, RecursionError):
-        raise InvalidEvent("payload", "cannot be written as JSON; use text, numbers, lists") from None
+        raise InvalidEvent(
+            "payload", "cannot be written as JSON; use text, numbers, lists"
+        ) from None
     if size > MAX_PAYLOAD_BYTES:
-        raise InvalidEvent("payload", f"is {size} bytes long; at most {MAX_PAYLOAD_BYTES} may go in")
+        raise InvalidEvent(
+            "payload", f"is {size} bytes long; at most {MAX_PAYLOAD_BYTES} may go in"
+        )
     if "\\u0000" in text:
         raise InvalidEvent("payload", "contains the control character \\x00; remove it")
     return text

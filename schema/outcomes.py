@@ -176,7 +176,9 @@ def detail_of(outcome: Outcome) -> str | None:
     match outcome:
         case Transient(detail=detail) | InDoubt(detail=detail) | InvalidHere(detail=detail):
             return detail
-        case AlreadyThere(refusals=refusals) | Later(refusals=refusals) | Refused(refusals=refusals):
+        case (
+            AlreadyThere(refusals=refusals) | Later(refusals=refusals) | Refused(refusals=refusals)
+        ):
             return "; ".join(f"{refusal.title}: {refusal.detail}" for refusal in refusals)
         case _:
             return None

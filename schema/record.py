@@ -69,7 +69,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """"About to send", committed before a write: what may have happened there when we die now."""
+    """ "About to send", committed before a write: what may have happened there when we die now."""
 
     attempt: AttemptId
     operation: str

@@ -107,11 +107,19 @@ MAY_FOLLOW: Mapping[RecordState, frozenset[RecordState]] = {
     RecordState.WAITING: frozenset(
         {RecordState.IN_STEP, RecordState.DISPATCHED, RecordState.HELD, RecordState.DEAD}
     ),
-    RecordState.DISPATCHED: frozenset({RecordState.WAITING, RecordState.TAKEN, RecordState.IN_STEP,
-                                       RecordState.HELD, RecordState.DEAD}),
+    RecordState.DISPATCHED: frozenset(
+        {
+            RecordState.WAITING,
+            RecordState.TAKEN,
+            RecordState.IN_STEP,
+            RecordState.HELD,
+            RecordState.DEAD,
+        }
+    ),
     RecordState.TAKEN: frozenset(RecordState) - {RecordState.DISPATCHED, RecordState.TAKEN},
-    RecordState.IN_DOUBT: frozenset({RecordState.DISPATCHED, RecordState.IN_STEP,
-                                     RecordState.WAITING, RecordState.DEAD}),
+    RecordState.IN_DOUBT: frozenset(
+        {RecordState.DISPATCHED, RecordState.IN_STEP, RecordState.WAITING, RecordState.DEAD}
+    ),
     RecordState.HELD: frozenset({RecordState.WAITING, RecordState.IN_STEP, RecordState.DEAD}),
     RecordState.DEAD: frozenset({RecordState.WAITING, RecordState.IN_STEP, RecordState.HELD}),
 }

@@ -172,14 +172,28 @@ outbox_entry: Final = Table(
     # Not AUTOINCREMENT's default: SQLite would otherwise give a pruned id to a later entry.
     sqlite_autoincrement=True,
 )
-Index("outbox_entry_new", outbox_entry.c.id, postgresql_where=text("state = 'new'"),
-      sqlite_where=text("state = 'new'"))  # relay: claim new entries
-Index("outbox_entry_of_record", outbox_entry.c.record_id, outbox_entry.c.id,
-      postgresql_where=text("record_id IS NOT NULL"),
-      sqlite_where=text("record_id IS NOT NULL"))  # a record's story
-Index("outbox_entry_event_id", outbox_entry.c.destination, outbox_entry.c.source,
-      outbox_entry.c.event_id, unique=True, postgresql_where=text("event_id IS NOT NULL"),
-      sqlite_where=text("event_id IS NOT NULL"))  # the same event twice is one entry
+Index(
+    "outbox_entry_new",
+    outbox_entry.c.id,
+    postgresql_where=text("state = 'new'"),
+    sqlite_where=text("state = 'new'"),
+)  # relay: claim new entries
+Index(
+    "outbox_entry_of_record",
+    outbox_entry.c.record_id,
+    outbox_entry.c.id,
+    postgresql_where=text("record_id IS NOT NULL"),
+    sqlite_where=text("record_id IS NOT NULL"),
+)  # a record's story
+Index(
+    "outbox_entry_event_id",
+    outbox_entry.c.destination,
+    outbox_entry.c.source,
+    outbox_entry.c.event_id,
+    unique=True,
+    postgresql_where=text("event_id IS NOT NULL"),
+    sqlite_where=text("event_id IS NOT NULL"),
+)  # the same event twice is one entry
 
 
 record: Final = Table(
@@ -232,21 +246,50 @@ record: Final = Table(
         "state NOT IN ('held', 'dead', 'in_doubt') OR reason IS NOT NULL", name="aside_has_reason"
     ),
 )
-Index("record_key", record.c.destination, record.c.kind, record.c.source_id, record.c.part,
-      record.c.round, unique=True)  # one row per thing kept in step
+Index(
+    "record_key",
+    record.c.destination,
+    record.c.kind,
+    record.c.source_id,
+    record.c.part,
+    record.c.round,
+    unique=True,
+)  # one row per thing kept in step
 Index("record_family", record.c.destination, record.c.family)  # kin
 _DUE = "state IN ('waiting', 'in_doubt') AND due_at IS NOT NULL"
-Index("record_due", record.c.destination, record.c.lane, record.c.due_at, record.c.id,
-      postgresql_where=text(_DUE), sqlite_where=text(_DUE))  # relay: next due records
+Index(
+    "record_due",
+    record.c.destination,
+    record.c.lane,
+    record.c.due_at,
+    record.c.id,
+    postgresql_where=text(_DUE),
+    sqlite_where=text(_DUE),
+)  # relay: next due records
 _LEASED = "lease_until IS NOT NULL"
-Index("record_leased", record.c.lease_until, postgresql_where=text(_LEASED),
-      sqlite_where=text(_LEASED))  # relay: rescue, and how many are on the queue
+Index(
+    "record_leased",
+    record.c.lease_until,
+    postgresql_where=text(_LEASED),
+    sqlite_where=text(_LEASED),
+)  # relay: rescue, and how many are on the queue
 _IN_FLIGHT = "serial_key IS NOT NULL AND state = 'taken'"
-Index("record_one_call_in_flight", record.c.destination, record.c.serial_key, unique=True,
-      postgresql_where=text(_IN_FLIGHT), sqlite_where=text(_IN_FLIGHT))  # stops two at once
+Index(
+    "record_one_call_in_flight",
+    record.c.destination,
+    record.c.serial_key,
+    unique=True,
+    postgresql_where=text(_IN_FLIGHT),
+    sqlite_where=text(_IN_FLIGHT),
+)  # stops two at once
 _OPEN = "state <> 'in_step'"
-Index("record_open", record.c.state, record.c.reason, postgresql_where=text(_OPEN),
-      sqlite_where=text(_OPEN))  # status: what is waiting, and why
+Index(
+    "record_open",
+    record.c.state,
+    record.c.reason,
+    postgresql_where=text(_OPEN),
+    sqlite_where=text(_OPEN),
+)  # status: what is waiting, and why
 
 
 mapping: Final = Table(
@@ -288,9 +331,13 @@ attempt: Final = Table(
 """Every call for a record, committed before the call is made."""
 Index("attempt_of_record", attempt.c.record_id, attempt.c.id)  # a record's story
 Index("attempt_recent", attempt.c.destination, attempt.c.marked_at)  # quota: what the window holds
-Index("attempt_open", attempt.c.record_id, unique=True,
-      postgresql_where=text("outcome IS NULL"),
-      sqlite_where=text("outcome IS NULL"))  # stops a second open attempt at one record
+Index(
+    "attempt_open",
+    attempt.c.record_id,
+    unique=True,
+    postgresql_where=text("outcome IS NULL"),
+    sqlite_where=text("outcome IS NULL"),
+)  # stops a second open attempt at one record
 
 
 gate: Final = Table(

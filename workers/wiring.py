@@ -11,9 +11,8 @@ from functools import cached_property
 
 from gateway.answers import Answer, Failure, outcome
 from gateway.client import Client
-from gateway.contract import Contract
-from gateway.registry import contract_named
 from gateway.errors import GatewayError
+from gateway.registry import contract_named
 from outbox import bindings
 from outbox.bindings import Binding
 from outbox.delivery import Deliverer, MakeCall
@@ -25,6 +24,7 @@ from runtime.clock import Clock, clock_of
 from runtime.database import Database
 from runtime.errors import InvalidSettings, NotOurs, RedisAway
 from runtime.settings import Destination, Settings
+from schema.contract import Contract
 from schema.outcomes import Came, Outcome
 from schema.plans import Call
 from schema.record import Record

@@ -32,9 +32,7 @@ class Worker:
         self._wiring = wiring
         self._broker: Doorbell = wiring.broker
         deliver.bind(wiring, self._broker)
-        self._worker = dramatiq.Worker(
-            self._broker, worker_timeout=IDLE_MS, worker_threads=threads
-        )
+        self._worker = dramatiq.Worker(self._broker, worker_timeout=IDLE_MS, worker_threads=threads)
         # As many as there are threads: what waits in this process cannot be taken by another.
         self._worker.queue_prefetch = threads
         self._heart = Heart(

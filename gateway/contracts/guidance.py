@@ -9,8 +9,8 @@ from datetime import datetime
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from gateway.contract import Contract, Kind, Operation, Unreadable
 from schema.asks import Asks, Link, SetField
+from schema.contract import Contract, Kind, Operation, Unreadable
 from schema.events import (
     DeclarationMade,
     Event,

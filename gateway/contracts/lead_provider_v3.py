@@ -4,13 +4,13 @@ One idea: everything this API is stands in `gateway.contracts.lead_provider`; th
 which of it is version 3. Paths are relative to a base URL that ends in `/api/v3`.
 """
 
-from gateway.contract import Contract
 from gateway.contracts.lead_provider.agreement import agrees
 from gateway.contracts.lead_provider.asks import asks
 from gateway.contracts.lead_provider.planning import plan, steps
 from gateway.contracts.lead_provider.reading import read
 from gateway.contracts.lead_provider.rules import RULES
 from gateway.contracts.lead_provider.terms import KINDS, OPERATIONS, as_text
+from schema.contract import Contract
 from schema.record import Record
 
 CALLS = 1000

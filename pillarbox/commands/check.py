@@ -149,8 +149,10 @@ def _api(wiring: Wiring, one: Destination) -> str:
             f"PILLARBOX_API_URL: {parts.hostname}:{port} takes no connection "
             f"({error.strerror or type(error).__name__}); correct it, or open the way"
         ) from None
-    return f"{url} takes connections ({one.contract}, {one.calls} per "\
+    return (
+        f"{url} takes connections ({one.contract}, {one.calls} per "
         f"{one.window.total_seconds():g} s)"
+    )
 
 
 def _bound(wiring: Wiring, one: Destination) -> str:

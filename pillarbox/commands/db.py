@@ -17,8 +17,9 @@ def upgrade(as_json: AsJson = False, dry_run: DryRun = False) -> None:
     before = migrations.current(database)
     after = migrations.head() if dry_run else migrations.upgrade(database)
     if as_json:
-        print_json({"database": shown(database.url), "before": before, "after": after,
-                    "dry_run": dry_run})
+        print_json(
+            {"database": shown(database.url), "before": before, "after": after, "dry_run": dry_run}
+        )
         return
     if before == after:
         stdout().print(f"{shown(database.url)} is at migration {after} already")

@@ -36,8 +36,13 @@ def list_(
     """List entries by id. Exits 4 when nothing matches."""
     with opened(settings()).reading() as connection:
         found = store.list_entries(
-            connection, state=state, closed_as=reason, event=event, source_id=source_id,
-            after=after, limit=limit,
+            connection,
+            state=state,
+            closed_as=reason,
+            event=event,
+            source_id=source_id,
+            after=after,
+            limit=limit,
         )
     if not found:
         nothing("no entry matches; an emitted event would appear here", as_json=as_json, empty=[])
@@ -47,8 +52,13 @@ def list_(
     print_table(
         ("id", "emitted (London)", "record of", "event", "state"),
         [
-            (entry.id, london(entry.emitted_at), entry.source_id,
-             entry_line(entry.event, entry.payload), _state(entry))
+            (
+                entry.id,
+                london(entry.emitted_at),
+                entry.source_id,
+                entry_line(entry.event, entry.payload),
+                _state(entry),
+            )
             for entry in found
         ],
     )
@@ -62,8 +72,9 @@ def show(entry_id: int, as_json: AsJson = False) -> None:
     with opened(settings()).reading() as connection:
         found = store.by_ids(connection, [entry_id])
     if not found:
-        raise Stop(f"there is no entry {entry_id}; `pillarbox entries list` shows what is there",
-                   NOTHING)
+        raise Stop(
+            f"there is no entry {entry_id}; `pillarbox entries list` shows what is there", NOTHING
+        )
     if as_json:
         print_json(_json(found[0]))
         return

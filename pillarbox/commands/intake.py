@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gateway.registry import contract_named
 from pillarbox.commands.common import (
     NOTHING,
     PARTLY,
@@ -20,13 +21,12 @@ from pillarbox.commands.common import (
     stdout,
 )
 from producers import files
-from producers.emit import emit as append_event
+from producers.append import emit as append_event
 from producers.files import Fault, Reading
 from runtime.database import Database
 from runtime.errors import InvalidSettings
 from runtime.settings import Settings
 from schema.events import Event, InvalidEvent, decode
-from gateway.registry import contract_named
 
 MOST_SHOWN = 20
 """Faulty lines that are printed; all of them are in the JSON."""
@@ -59,8 +59,15 @@ def emit(
         with database.transaction() as connection:
             entry = append_event(connection, made)
     if as_json:
-        print_json({"entry": entry, "event": made.event, "source_id": made.source_id,
-                    "destination": made.destination, "dry_run": dry_run})
+        print_json(
+            {
+                "entry": entry,
+                "event": made.event,
+                "source_id": made.source_id,
+                "destination": made.destination,
+                "dry_run": dry_run,
+            }
+        )
         return
     where = "would go into the outbox" if dry_run else f"is entry {entry} of the outbox"
     stdout().print(f"{made.event} of {made.source_id} {where}", markup=False)
@@ -182,7 +189,9 @@ def _content(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        raise Stop(f"FILE: {file} cannot be read ({error.strerror}); name a file of events") from None
+        raise Stop(
+            f"FILE: {file} cannot be read ({error.strerror}); name a file of events"
+        ) from None
 
 
 def _checked(found: Settings) -> Any:

@@ -45,7 +45,9 @@ def show(destination: Of = "default", as_json: AsJson = False) -> None:
     try:
         fill = wiring.paces[one.name].fill()
     except QuotaUnavailable as error:
-        raise Stop(f"REDIS_URL: {error}; no call is made until Redis answers", UNREACHABLE) from None
+        raise Stop(
+            f"REDIS_URL: {error}; no call is made until Redis answers", UNREACHABLE
+        ) from None
     if as_json:
         print_json({"destination": destination, **fill_json(fill), "gate": gate_json(gate)})
         return
@@ -110,8 +112,14 @@ def pause(
             before = gates.shut_now(connection, destination, now)
             gates.shut(connection, destination, gate)
             write_down(
-                connection, actor=actor(), action="quota_paused", subject=destination, now=now,
-                reason=reason, before=gate_json(before), after=gate_json(gate),
+                connection,
+                actor=actor(),
+                action="quota_paused",
+                subject=destination,
+                now=now,
+                reason=reason,
+                before=gate_json(before),
+                after=gate_json(gate),
             )
     _said(gate, as_json=as_json, dry_run=dry_run, destination=destination)
 
@@ -134,8 +142,14 @@ def resume(
             gates.open_again(connection, destination)
             gates.due_again(connection, destination, now)
             write_down(
-                connection, actor=actor(), action="quota_resumed", subject=destination, now=now,
-                reason=reason, before=gate_json(before), after=None,
+                connection,
+                actor=actor(),
+                action="quota_resumed",
+                subject=destination,
+                now=now,
+                reason=reason,
+                before=gate_json(before),
+                after=None,
             )
     _said(None, as_json=as_json, dry_run=dry_run, destination=destination)
 
@@ -176,5 +190,3 @@ def fill_json(fill: QuotaFill) -> dict[str, Any]:
         "next_free_s": [seconds(wait) for wait in fill.next_free],
         "address_used": fill.address_used,
     }
-
-

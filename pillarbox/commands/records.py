@@ -169,7 +169,8 @@ def _told(
         ]
         calls = attempts.of_record(connection, one.id)
         told["story"] = [
-            {"at": when, "what": kind, "line": line} for when, kind, line in views.story(rows, calls)
+            {"at": when, "what": kind, "line": line}
+            for when, kind, line in views.story(rows, calls)
         ]
     return told
 
@@ -183,16 +184,21 @@ def _print(one: Record, told: dict[str, Any]) -> None:
     if told["waited_for_by"]:
         console.print(f"  Waiting for it: {', '.join(told['waited_for_by'])}", markup=False)
     if one.remote_id:
-        console.print(f"  There it is {one.remote_id}" + (f", {one.role}" if one.role else ""),
-                      markup=False)
+        console.print(
+            f"  There it is {one.remote_id}" + (f", {one.role}" if one.role else ""), markup=False
+        )
     differing = [row for row in told["fields"] if row["pending"] or row["there"] is not None]
     if differing:
         console.print()
         print_table(
             ("  field", "here", f"there, as of {views.london(one.accepted_at)}", ""),
             [
-                (f"  {row['field']}", row["here"] if row["pending"] else "(same)", row["there"],
-                 "differs" if row["pending"] else "")
+                (
+                    f"  {row['field']}",
+                    row["here"] if row["pending"] else "(same)",
+                    row["there"],
+                    "differs" if row["pending"] else "",
+                )
                 for row in differing
             ],
         )
@@ -200,6 +206,9 @@ def _print(one: Record, told: dict[str, Any]) -> None:
         console.print()
         print_table(
             ("  when (London)", "what", ""),
-            [(f"  {views.london(line['at'])}", line["what"], line["line"]) for line in told["story"]],
+            [
+                (f"  {views.london(line['at'])}", line["what"], line["line"])
+                for line in told["story"]
+            ],
         )
     console.print()

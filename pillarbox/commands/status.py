@@ -72,9 +72,12 @@ def gather(wiring: Wiring) -> dict[str, Any]:
             for beat in all_beats(connection)
         ]
     attention = [line for one in destinations for line in one["attention"]]
-    attention += [f"a {one['role']} on {one['host']} is missing" for one in processes if one["missing"]]
-    attention += [f"entries name the destination {name!r}, which is not configured"
-                  for name in unknown]
+    attention += [
+        f"a {one['role']} on {one['host']} is missing" for one in processes if one["missing"]
+    ]
+    attention += [
+        f"entries name the destination {name!r}, which is not configured" for name in unknown
+    ]
     return {
         "at": now,
         "attention": attention,
@@ -106,9 +109,7 @@ def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, A
         "url": one.url,
         "oldest_waiting_s": seconds(None if oldest is None else now - oldest),
         "records": by_state,
-        "reasons": {
-            reason.value: number for _, reason, number in counts if reason is not None
-        },
+        "reasons": {reason.value: number for _, reason, number in counts if reason is not None},
         "entries": totals,
         "calls": calls,
         "gate": gate_json(gate),
@@ -127,12 +128,12 @@ def _quota(wiring: Wiring, one: Destination) -> dict[str, Any] | None:
 def _print(told: dict[str, Any]) -> None:
     console = stdout()
     for one in told["destinations"]:
-        console.print(f"{one['destination']}   {one['url'] or 'no URL set'}", style="bold",
-                      markup=False)
+        console.print(
+            f"{one['destination']}   {one['url'] or 'no URL set'}", style="bold", markup=False
+        )
         oldest = one["oldest_waiting_s"]
         console.print(
-            "  oldest waiting   "
-            + ("nothing waits" if oldest is None else ago_of(oldest))
+            "  oldest waiting   " + ("nothing waits" if oldest is None else ago_of(oldest))
         )
         console.print("  records          " + _counted(one["records"], "all in step"))
         console.print("  why              " + _counted(one["reasons"], "-"))
@@ -148,14 +149,21 @@ def _print(told: dict[str, Any]) -> None:
             )
         )
         gate = one["gate"]
-        console.print("  gate             " + ("open" if gate is None else f"shut: {gate['detail']}"),
-                      markup=False)
+        console.print(
+            "  gate             " + ("open" if gate is None else f"shut: {gate['detail']}"),
+            markup=False,
+        )
     if told["processes"]:
         print_table(
             ("process", "host", "pid", "since (London)", "last sign of life"),
             [
-                (p["role"], p["host"], p["pid"], london(p["started_at"]),
-                 ago_of(p["beat_s_ago"]) + " ago" + (", MISSING" if p["missing"] else ""))
+                (
+                    p["role"],
+                    p["host"],
+                    p["pid"],
+                    london(p["started_at"]),
+                    ago_of(p["beat_s_ago"]) + " ago" + (", MISSING" if p["missing"] else ""),
+                )
                 for p in told["processes"]
             ],
         )

@@ -58,7 +58,9 @@ def sandbox(
     world: Annotated[
         Path | None, typer.Option(help="Start world; without it the bundled one.")
     ] = None,
-    port: Annotated[int, typer.Option(help="Port; 0 takes any free one.", min=0, max=65_535)] = 4010,
+    port: Annotated[
+        int, typer.Option(help="Port; 0 takes any free one.", min=0, max=65_535)
+    ] = 4010,
     limit: Annotated[
         int | None, typer.Option(help="Requests per window, per key and per address.", min=0)
     ] = None,
@@ -166,8 +168,12 @@ def _run_demo(
     assert world.sandbox is not None
     Control(world.sandbox).put(
         "/limiter",
-        {"limit": where.calls, "window_s": where.window.total_seconds(), "mode": "rolling",
-         "per_ip_limit": None},
+        {
+            "limit": where.calls,
+            "window_s": int(where.window.total_seconds()),
+            "mode": "rolling",
+            "per_ip_limit": None,
+        },
     )
     say, tell = _voices(quiet=as_json)
     if not as_json:
@@ -250,11 +256,13 @@ def _headline(world: World, migrated: str) -> None:
     away = "nothing leaves this computer" if where.is_loopback else "CALLS GO TO A REAL API"
     console.print(f" pillarbox {version('pillarbox')}   {away}", style="bold", markup=False)
     console.print()
-    console.print(f" database   {kind}  {shown(database.url)}  migrated to {migrated}  {hint}",
-                  markup=False)
+    console.print(
+        f" database   {kind}  {shown(database.url)}  migrated to {migrated}  {hint}", markup=False
+    )
     redis_hint = "(set REDIS_URL for Redis)" if world.settings.embedded else ""
-    console.print(f" queue      {runtime_redis.describe(world.wiring.redis)}  {redis_hint}",
-                  markup=False)
+    console.print(
+        f" queue      {runtime_redis.describe(world.wiring.redis)}  {redis_hint}", markup=False
+    )
     what = "the built-in sandbox" if world.sandbox else "as configured"
     console.print(f" API        {where.url}  {what}", markup=False)
     console.print(
@@ -276,16 +284,19 @@ def _print_totals(found: story.Totals) -> None:
         console.print(f"      {reason.replace('_', ' '):<18}{number}")
     console.print(f"      waiting           {found.waiting}")
     console.print(f"      waiting for you   {found.dead}")
-    console.print(f"   calls                {found.calls}   ({found.writes} writes, "
-                  f"{found.reads} look-ups)")
-    console.print("   events without call  "
-                  + ", ".join(f"{number} {why}" for why, number in saved.items()))
+    console.print(
+        f"   calls                {found.calls}   ({found.writes} writes, {found.reads} look-ups)"
+    )
+    console.print(
+        "   events without call  " + ", ".join(f"{number} {why}" for why, number in saved.items())
+    )
     console.print(f"   refused by the limiter: {found.limit_refusals}")
     console.print(f"   {found.seconds:.1f} s")
     console.print()
     console.print(
         "Next   DATABASE_URL=sqlite:///.pillarbox/demo/pillarbox.db .venv/bin/pillarbox "
-        "records list", markup=False
+        "records list",
+        markup=False,
     )
     console.print("       .venv/bin/pillarbox up      the same world, left running", markup=False)
 
@@ -328,7 +339,9 @@ def up(
             served.stop()
 
 
-def _run_up(world: World, served: Sandbox | None, kept: Path, stop: Any, *, with_story: bool) -> None:
+def _run_up(
+    world: World, served: Sandbox | None, kept: Path, stop: Any, *, with_story: bool
+) -> None:
     console = stdout()
     say, tell = _voices(quiet=False)
     watcher = Watcher(world.wiring.database, say, story.CAST)
@@ -339,8 +352,11 @@ def _run_up(world: World, served: Sandbox | None, kept: Path, stop: Any, *, with
         console.print(f" sandbox    {served.root_url}/   who is there, and what they do")
     console.print(" Ctrl-C stops everything", markup=False)
     console.print()
-    console.print("Next   .venv/bin/pillarbox status   |   .venv/bin/pillarbox records list   |   "
-                  ".venv/bin/pillarbox import FILE", markup=False)
+    console.print(
+        "Next   .venv/bin/pillarbox status   |   .venv/bin/pillarbox records list   |   "
+        ".venv/bin/pillarbox import FILE",
+        markup=False,
+    )
     console.print()
     try:
         if with_story:
@@ -384,8 +400,10 @@ def _started(served: Sandbox) -> None:
 
 def _forget(settings: Settings, *, own_api: bool) -> None:
     if own_api or settings.database_url != Settings().database_url:
-        raise Stop("--reset: only the embedded world under .pillarbox can be forgotten; empty "
-                   "your own database yourself")
+        raise Stop(
+            "--reset: only the embedded world under .pillarbox can be forgotten; empty "
+            "your own database yourself"
+        )
     for name in ("pillarbox.db", "pillarbox.db-wal", "pillarbox.db-shm", "sandbox-world.json"):
         (FOLDER / name).unlink(missing_ok=True)
 
@@ -395,6 +413,7 @@ def _ask_first(settings: Settings, *, yes: bool) -> None:
     if where.is_loopback or yes:
         return
     if not sys.stdin.isatty():
-        raise Stop(f"PILLARBOX_API_URL is {where.url}, which is not on this computer; add --yes to "
-                   "call it")
+        raise Stop(
+            f"PILLARBOX_API_URL is {where.url}, which is not on this computer; add --yes to call it"
+        )
     typer.confirm(f"Calls will go to {where.url}. Go on?", abort=True)

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from urllib.parse import quote
 
-from gateway.contract import Operation
 from gateway.contracts.lead_provider import terms
 from gateway.contracts.lead_provider.agreement import agrees
 from gateway.contracts.lead_provider.reading import parent_of
@@ -37,6 +36,7 @@ from gateway.contracts.lead_provider.validation import (
     instant,
     invalid,
 )
+from schema.contract import Operation
 from schema.fingerprint import Json, utc_seconds
 from schema.keys import RecordKey
 from schema.plans import Call, Hold, InStep, Plan, Request, WaitFor

@@ -12,9 +12,9 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from gateway.contract import ABSENT, Operation, Unreadable
 from gateway.contracts.lead_provider import terms
 from gateway.contracts.lead_provider.terms import LIVE, PAGE_SIZE, as_text, plain_id
+from schema.contract import ABSENT, Operation, Unreadable
 from schema.fingerprint import Json, utc_seconds
 from schema.keys import RecordKey, RemoteId
 from schema.outcomes import Delivered

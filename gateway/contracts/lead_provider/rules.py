@@ -6,8 +6,8 @@ sentence may mean "already done" to one operation and "impossible" to another.
 
 from collections.abc import Sequence
 
-from gateway.contract import Meaning, Rule
 from gateway.contracts.lead_provider.terms import OPERATIONS
+from schema.contract import Meaning, Rule
 
 ALREADY, LATER, DATA, STATE = Meaning.ALREADY, Meaning.LATER, Meaning.DATA, Meaning.STATE
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import get_args
 
-from gateway.contract import Kind, Operation
+from schema.contract import Kind, Operation
 from schema.events import (
     DeclarationType,
     DeferralReason,

@@ -1,0 +1,46 @@
+# The project's verbs. Each does its own set-up; only Python 3.11 or later is needed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test check bench format clean
+
+help:  ## say what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "make %-8s %s\n", $$1, $$2}'
+
+demo: $(VENV)/ready  ## show the main job on this computer, from events to the API and back
+	@$(BIN)/pillarbox demo
+
+up: $(VENV)/ready  ## the same world, left running until Ctrl-C
+	@$(BIN)/pillarbox up
+
+test: $(VENV)/ready  ## all tests
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/ready  ## format, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports
+
+bench: $(VENV)/ready  ## speed as ratios within one run, with counters as gates
+	@$(BIN)/python -m benchmarks
+
+format: $(VENV)/ready  ## put the code into its form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:  ## remove the environment and the embedded world
+	rm -rf $(VENV) .pillarbox
+
+$(VENV)/ready: pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; name one with make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "setting up $(VENV) (once) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.9,<1'
+	@$(BIN)/uv sync --frozen --inexact --quiet
+	@touch $@
