@@ -150,7 +150,7 @@ def _stamp(stamp: Stamp) -> list[Json]:
 
 
 def _read_stamp(value: list[Any]) -> Stamp:
-    if len(value) == 2:  # noqa: PLR2004  (entry and source, the usual case)
+    if len(value) == 2:  # entry and source, the usual case
         return Stamp(entry=value[0], source=value[1])
     entry, source, version, happened = value
     at = None if happened is None else _read_time(happened)
