@@ -13,7 +13,7 @@ from records.fold import INVALID, LINK
 from schema.contract import Contract
 from schema.fingerprint import fingerprint
 from schema.plans import Call, Hold, InStep, Plan, Snooze, WaitFor
-from schema.record import Pending, Problem, Record
+from schema.record import Lock, Pending, Problem, Record
 from schema.states import HOLDS, Reason, RecordState
 
 RECHECK = timedelta(minutes=10)
@@ -109,9 +109,8 @@ def _follow(plan: Plan, record: Record, kin: Sequence[Record], now: datetime) ->
 
 def _worth(call: Call, record: Record, kin: Sequence[Record], now: datetime) -> Decision:
     request = call.request.fingerprint()
-    if record.lock is not None and record.lock.fingerprint == request:
-        if record.lock.data or record.lock.cause == cause(record, kin):
-            return Aside(problem=record.problem or _locked(call))
+    if record.lock is not None and _still_locked(record.lock, request, record, kin):
+        return Aside(problem=record.problem or _locked(call))
     if record.already == request:
         return Aside(problem=_not_so(call))
     if call.request.writes and record.allowance is not None and record.calls >= record.allowance:
@@ -120,6 +119,13 @@ def _worth(call: Call, record: Record, kin: Sequence[Record], now: datetime) -> 
     if first is not None:
         return Park(reason=Reason.WAITING_FOR, due_at=now + RECHECK, waits_for=str(first.key))
     return Go(call=call)
+
+
+def _still_locked(lock: Lock, request: str, record: Record, kin: Sequence[Record]) -> bool:
+    """Whether a request is the refused one, and nothing that could heal it has changed."""
+    if lock.fingerprint != request:
+        return False
+    return lock.data or lock.cause == cause(record, kin)
 
 
 def _goes_first(record: Record, kin: Sequence[Record], now: datetime) -> Record | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, RowMapping, func, select, update
 
 from runtime.bulk import among, update_many
 from schema.events import Event, InvalidEvent, decode
@@ -216,7 +216,7 @@ def destinations_waiting(connection: Connection) -> Sequence[str]:
     return connection.execute(query.distinct()).scalars().all()
 
 
-def _entry(row: Mapping[str, Any]) -> Entry:
+def _entry(row: RowMapping) -> Entry:
     return Entry(
         id=EntryId(row["id"]),
         state=EntryState(row["state"]),

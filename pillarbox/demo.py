@@ -115,7 +115,7 @@ def totals(world: World, *, started: float) -> Totals:
             .where(outbox_entry.c.closed_as.is_not(None))
             .group_by(outbox_entry.c.closed_as)
         )
-        reasons = {reason: number for reason, number in closed}
+        reasons = {str(row[0]): int(row[1]) for row in closed}
         entries = connection.execute(select(func.count()).select_from(outbox_entry)).scalar_one()
         dead = connection.execute(
             select(func.count())

@@ -25,7 +25,7 @@ class Watcher:
         self, database: Database, say: Say, names: Mapping[str, str] | None = None
     ) -> None:
         self._database = database
-        self._say = say
+        self._say: Say = say
         self._names = names or {}
         self._entry = 0
         self._attempts: set[int] = set()
@@ -44,8 +44,7 @@ class Watcher:
 
     def skip(self) -> None:
         """Forget what happened so far."""
-        said = self._say
-        self._say = lambda who, what: None
+        said, self._say = self._say, _nothing
         self.look()
         self._say = said
 
@@ -136,7 +135,8 @@ class Watcher:
                 "held": "held for a person",
                 "in_doubt": "in doubt, will be looked up",
             }[row.state]
-            detail = (row.problem or {}).get("detail", row.reason)
+            problem: Mapping[str, str] = row.problem or {}
+            detail = problem.get("detail", row.reason)
             self._say("desk", f"{name}: {told} ({row.reason}): {detail}")
         elif row.state == RecordState.WAITING and row.reason in _WAITING:
             self._say("relay", f"{name}: {_WAITING[row.reason]} until {_clock(row.due_at)}")
@@ -151,6 +151,10 @@ _WAITING = {
     Reason.SNOOZED.value: "the API says not today, waits",
     Reason.BACKOFF.value: "a try failed, waits",
 }
+
+
+def _nothing(who: str, what: str) -> None:
+    pass
 
 
 def _clock(moment: datetime | None) -> str:

@@ -61,7 +61,7 @@ def emit(where: Any, what: Event | Sequence[Event]) -> Any:
     caller's transaction is to be rolled back, as after any database error.
     """
     if isinstance(where, AsyncSession | AsyncConnection):
-        return where.run_sync(emit, what)
+        return cast(Awaitable[Any], where.run_sync(_emit_sync, what))
     connection = _connection(where)
     if isinstance(what, Event):
         return _append(connection, what)
@@ -71,17 +71,22 @@ def emit(where: Any, what: Event | Sequence[Event]) -> Any:
     return _append_all(connection, events)
 
 
+def _emit_sync(where: Any, what: Event | Sequence[Event]) -> Any:
+    return emit(where, what)
+
+
 def _connection(where: Session | scoped_session[Session] | Connection) -> Connection:
-    if not where.in_transaction():
+    session = where() if isinstance(where, scoped_session) else where
+    if not session.in_transaction():
         raise OutsideTransaction(
             "emit() found no open transaction; call it inside the one that makes the change, "
             "for example in `with session.begin():`"
         )
-    if isinstance(where, Connection):
-        connection = where
+    if isinstance(session, Connection):
+        connection = session
     else:
-        where.flush()
-        connection = where.connection()
+        session.flush()
+        connection = session.connection()
     if _commits_by_itself(connection):
         raise OutsideTransaction(
             "emit() was given a connection in AUTOCOMMIT mode, where nothing can be rolled back; "

@@ -6,14 +6,16 @@ lists, since it is read and written for every change.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
+
+from sqlalchemy import RowMapping
 
 from schema.fingerprint import Json
 from schema.keys import AttemptId, EntryId, LeaseToken, RecordId, RecordKey
 from schema.record import Expectation, Lock, Mark, Move, Pending, Problem, Record, Stamp
 from schema.states import Lane, Reason, RecordState
 
-Row = Mapping[str, Any]
+Row: TypeAlias = Mapping[str, Any] | RowMapping
 
 
 def to_row(record: Record) -> dict[str, Any]:

@@ -177,7 +177,7 @@ def accept(
         remote_updated_at=remote_updated_at or record.remote_updated_at,
         revision=record.revision + 1,
     )
-    sent = {} if mark is None else mark.fields
+    sent: Mapping[str, Json] = {} if mark is None else mark.fields
     tried = record.calls > 0 or record.tries > 0 or mark is not None
     landed = mark is None or _landed(record, mark, accepted, agrees, status_field)
     if mark is not None and landed:
@@ -497,7 +497,8 @@ def _settle_fields(
     accepted = record.accepted or {}
     conflict: Problem | None = None
     pending: dict[str, Pending] = {}
-    for name, wish in record.pending.items():
+    for name, asked in record.pending.items():
+        wish = asked
         if name in (LINK, INVALID):
             pending[name] = wish
             continue

@@ -37,7 +37,7 @@ def of_families(
     return _records(connection, query.with_for_update() if lock else query)
 
 
-def kin_of(connection: Connection, found: Sequence[Record]) -> Mapping[str, list[Record]]:
+def kin_of(connection: Connection, found: Sequence[Record]) -> dict[str, list[Record]]:
     """Read, by family, all records of the families of *found*."""
     families: dict[str, list[Record]] = {}
     if not found:

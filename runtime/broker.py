@@ -5,6 +5,10 @@ the row decides. So of the broker only carrying and threads are used: no retries
 results, no limits, no dead letters.
 """
 
+# Dramatiq and this part of redis carry no types.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+
 import os
 import time
 from collections.abc import Sequence
@@ -19,6 +23,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis
 from dramatiq.message import Message
 from dramatiq.middleware import Middleware
+from redis import exceptions as redis_errors
 
 MAINTENANCE_CHANCE = 200_000
 """Of a million commands, how many also return a dead worker's messages. At Dramatiq's 1,000 a
@@ -29,9 +34,9 @@ HEARTBEAT_MS = 10_000
 
 BROKER_DOWN = (
     redis.TimeoutError,
-    redis.exceptions.ReadOnlyError,
-    redis.exceptions.OutOfMemoryError,
-    redis.exceptions.BusyLoadingError,
+    redis_errors.ReadOnlyError,
+    redis_errors.OutOfMemoryError,
+    redis_errors.BusyLoadingError,
 )
 """Errors that Dramatiq would take for bugs, and that are outages: hung, read-only, full, loading."""
 

@@ -4,7 +4,7 @@ One idea: the same SQL runs on both. SQLite has no row locks, so every transacti
 begins IMMEDIATE there: one writer at a time does what `FOR UPDATE SKIP LOCKED` does elsewhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,13 +67,13 @@ class Database:
         self.engine = _sqlite(self.url) if self.is_sqlite else _postgresql(self.url, pool_size)
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self) -> Generator[Connection]:
         """Open a transaction that may write; commits at the end, rolls back on any exception."""
         with self.engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> Generator[Connection]:
         """Open a transaction that only reads: on SQLite it waits for no writer."""
         with self.engine.connect().execution_options(**{READING: True}) as connection:
             yield connection

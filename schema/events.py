@@ -177,35 +177,35 @@ class EnrolmentEvent(Event):
 class ParticipantLinked(EnrolmentEvent):
     """The local enrolment is this participant on this course."""
 
-    event: Literal["participant_linked"] = "participant_linked"
-    participant_id: Name
-    course_identifier: Course
+    event: Literal["participant_linked"] = "participant_linked"  # pyright: ignore[reportIncompatibleVariableOverride]  (frozen)
+    participant_id: Name = Field()  # pyright: ignore[reportIncompatibleVariableOverride]  (frozen)
+    course_identifier: Course = Field()  # pyright: ignore[reportIncompatibleVariableOverride]  (frozen)
 
 
 class ParticipantDeferred(EnrolmentEvent):
     """Training is paused."""
 
-    event: Literal["participant_deferred"] = "participant_deferred"
+    event: Literal["participant_deferred"] = "participant_deferred"  # pyright: ignore[reportIncompatibleVariableOverride]  (frozen)
     reason: DeferralReason
 
 
 class ParticipantResumed(EnrolmentEvent):
     """Training goes on."""
 
-    event: Literal["participant_resumed"] = "participant_resumed"
+    event: Literal["participant_resumed"] = "participant_resumed"  # pyright: ignore[reportIncompatibleVariableOverride]  (frozen)
 
 
 class ParticipantWithdrawn(EnrolmentEvent):
     """Training ends early."""
 
-    event: Literal["participant_withdrawn"] = "participant_withdrawn"
+    event: Literal["participant_withdrawn"] = "participant_withdrawn"  # pyright: ignore[reportIncompatibleVariableOverride]  (frozen)
     reason: WithdrawalReason
 
 
 class ScheduleChanged(EnrolmentEvent):
     """Another schedule, and perhaps another cohort."""
 
-    event: Literal["schedule_changed"] = "schedule_changed"
+    event: Literal["schedule_changed"] = "schedule_changed"  # pyright: ignore[reportIncompatibleVariableOverride]  (frozen)
     schedule_identifier: Schedule
     cohort: Cohort | None = None
 
@@ -213,14 +213,14 @@ class ScheduleChanged(EnrolmentEvent):
 class MentorChanged(EnrolmentEvent):
     """Another mentor. Schools tell the API; here it is expected until a read confirms it."""
 
-    event: Literal["mentor_changed"] = "mentor_changed"
+    event: Literal["mentor_changed"] = "mentor_changed"  # pyright: ignore[reportIncompatibleVariableOverride]  (frozen)
     mentor_id: Name
 
 
 class DeclarationMade(EnrolmentEvent):
     """A claim for payment. `declaration_date` is sent as UTC, in whole seconds."""
 
-    event: Literal["declaration_made"] = "declaration_made"
+    event: Literal["declaration_made"] = "declaration_made"  # pyright: ignore[reportIncompatibleVariableOverride]  (frozen)
     declaration_type: DeclarationType
     declaration_date: Instant
     evidence_held: Evidence | None = None
@@ -229,14 +229,14 @@ class DeclarationMade(EnrolmentEvent):
 class DeclarationVoided(EnrolmentEvent):
     """The claim of this type is taken back."""
 
-    event: Literal["declaration_voided"] = "declaration_voided"
+    event: Literal["declaration_voided"] = "declaration_voided"  # pyright: ignore[reportIncompatibleVariableOverride]  (frozen)
     declaration_type: DeclarationType
 
 
 class PartnershipFormed(Event):
     """A school, a delivery partner and a cohort."""
 
-    event: Literal["partnership_formed"] = "partnership_formed"
+    event: Literal["partnership_formed"] = "partnership_formed"  # pyright: ignore[reportIncompatibleVariableOverride]  (frozen)
     cohort: Cohort
     school_id: Name
     delivery_partner_id: Name
@@ -245,14 +245,14 @@ class PartnershipFormed(Event):
 class PartnershipChanged(Event):
     """The delivery partner of a partnership was entered wrongly and is corrected."""
 
-    event: Literal["partnership_changed"] = "partnership_changed"
+    event: Literal["partnership_changed"] = "partnership_changed"  # pyright: ignore[reportIncompatibleVariableOverride]  (frozen)
     delivery_partner_id: Name
 
 
 class RecordSnapshot(Event):
     """The whole local state of a record, from a system that cannot say what changed."""
 
-    event: Literal["record_snapshot"] = "record_snapshot"
+    event: Literal["record_snapshot"] = "record_snapshot"  # pyright: ignore[reportIncompatibleVariableOverride]  (frozen)
     kind: Name
     state: dict[str, Any]
 

@@ -4,6 +4,7 @@ One idea: let the table refuse. What must never be is a constraint here, with th
 a partial index names the query it serves. The same tables stand on PostgreSQL and on SQLite.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -99,7 +100,7 @@ def _now_sqlite(element: object, compiler: object, **options: object) -> str:
     return "(strftime('%Y-%m-%dT%H:%M:%f000Z', 'now'))"
 
 
-def _one_of(column: str, values: type[Any], *, or_null: bool = False) -> str:
+def _one_of(column: str, values: Iterable[str], *, or_null: bool = False) -> str:
     listed = ", ".join(f"'{value}'" for value in values)
     check = f"{column} IN ({listed})"
     return f"{column} IS NULL OR {check}" if or_null else check

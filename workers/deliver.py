@@ -1,7 +1,5 @@
 """The actor: one attempt at one record."""
 
-from typing import Any
-
 import dramatiq
 
 from outbox.relay import Ring
@@ -11,7 +9,7 @@ from schema.states import Lane
 from workers.wiring import ACTOR, QUEUE, Wiring
 
 
-def bind(wiring: Wiring, broker: Doorbell) -> Any:
+def bind(wiring: Wiring, broker: Doorbell) -> None:
     """Declare the actor on a broker."""
     deliverers = {one.name: wiring.deliverer(one) for one in wiring.settings.destinations}
 
@@ -22,4 +20,6 @@ def bind(wiring: Wiring, broker: Doorbell) -> Any:
             ring = Ring(record_id=RecordId(record_id), token=LeaseToken(token), lane=Lane(lane))
             deliverer.deliver(ring)
 
-    return dramatiq.actor(deliver, broker=broker, actor_name=ACTOR, queue_name=QUEUE)
+    dramatiq.Actor(
+        deliver, broker=broker, actor_name=ACTOR, queue_name=QUEUE, priority=0, options={}
+    )

@@ -1,11 +1,12 @@
 """The quota as delivery and the relay know it."""
 
-from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import cast
 
 from gateway.errors import QuotaUnavailable
-from gateway.quota import Granted, Limit, PastCall, Quota, QuotaFill, WaitReason
+from gateway.quota import Granted, Limit, PastCall, Quota, QuotaFill
 from outbox import attempts
+from outbox.delivery import Grant
 from outbox.errors import QuotaAway
 from runtime.clock import Clock
 from runtime.database import Database
@@ -36,21 +37,21 @@ class QuotaPace:
             raise QuotaAway("the quota cannot be asked") from error
         return answer if isinstance(answer, Granted) else answer.wait
 
-    def still_good(self, grant: Granted) -> bool:
+    def still_good(self, grant: Grant) -> bool:
         """Say whether the call may be made, now that its row is committed."""
-        return self.quota.still_good(grant)
+        return self.quota.still_good(cast(Granted, grant))
 
-    def answered(self, grant: Granted) -> None:
+    def answered(self, grant: Grant) -> None:
         """Date the slot now."""
-        self.quota.answered(grant)
+        self.quota.answered(cast(Granted, grant))
 
-    def unused(self, grant: Granted) -> None:
+    def unused(self, grant: Grant) -> None:
         """Give it back."""
-        self.quota.unused(grant)
+        self.quota.unused(cast(Granted, grant))
 
-    def refused(self, grant: Granted, again_after: timedelta | None) -> None:
+    def refused(self, grant: Grant, again_after: timedelta | None) -> None:
         """Date the slot of a call answered 429."""
-        self.quota.refused(grant, again_after=again_after)
+        self.quota.refused(cast(Granted, grant), again_after=again_after)
 
     def room(self, lane: Lane, on_the_queue: int) -> int:
         """Say how many more rings the quota can carry soon."""
@@ -73,40 +74,46 @@ def pace_for(
     """Build the quota of a destination's key."""
     limit = Limit(calls=destination.calls, window=destination.window)
     shared = destination.address is not None
+    past = _Past(_peers(settings, destination), database, clock)
     quota = Quota(
         redis,
         key_name=destination.key_name,
         limit=limit,
         hold=settings.send_by + settings.deadline,
-        recent=lambda: recent(),
+        recent=past.read,
         address=destination.address,
         address_limit=(
             Limit(calls=destination.address_calls, window=destination.window) if shared else None
         ),
         namespace=settings.namespace,
     )
-    recent = _recent(settings, destination, database, clock, lambda: quota.lookback)
+    past.lookback = quota.lookback
     return QuotaPace(quota)
 
 
-def _recent(
-    settings: Settings,
-    destination: Destination,
-    database: Database,
-    clock: Clock,
-    lookback: Callable[[], timedelta],
-) -> Callable[[], Sequence[PastCall]]:
-    """Give a function that reads what the window holds, for a log that was lost."""
-    names = {
+def _peers(settings: Settings, destination: Destination) -> dict[str, str]:
+    """Name the destinations whose calls count here, each with its key: same key, same address."""
+    return {
         one.name: one.key_name
         for one in settings.destinations
         if one.key_name == destination.key_name
         or (destination.address is not None and one.address == destination.address)
     }
 
-    def read() -> list[PastCall]:
-        now = clock.now()
-        with database.reading() as connection:
+
+class _Past:
+    """Reads what the window holds from the database, for a log that was lost."""
+
+    def __init__(self, names: dict[str, str], database: Database, clock: Clock) -> None:
+        self._names = names
+        self._database = database
+        self._clock = clock
+        self.lookback = timedelta(0)
+
+    def read(self) -> list[PastCall]:
+        """Give every call the window may still hold."""
+        now = self._clock.now()
+        with self._database.reading() as connection:
             return [
                 PastCall(
                     grant_id=past.grant_id,
@@ -115,11 +122,6 @@ def _recent(
                     in_flight=past.answered_at is None,
                     key_name=key_name,
                 )
-                for name, key_name in names.items()
-                for past in attempts.since(connection, name, now - lookback())
+                for name, key_name in self._names.items()
+                for past in attempts.since(connection, name, now - self.lookback)
             ]
-
-    return read
-
-
-__all__ = ["QuotaPace", "WaitReason", "pace_for"]
