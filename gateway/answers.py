@@ -15,6 +15,7 @@ than a body, and a body that cannot be read says nothing, so it never makes anyt
 | other 4xx, all of it known as "already" | `Refused` (state) | `AlreadyThere` |
 | other 4xx, known as "not today" | `Later` | `Later` |
 | other 4xx, known as a passing clash | `Transient` | `Transient` |
+| other 4xx, cut, encoded or too large | `Transient` | `Transient` |
 | 404, 409, 410 not known | `Refused` (state) | `Refused` (state) |
 | other 4xx not known | `Refused` (data) | `Refused` (data) |
 | not sent for sure | `Transient` | `Transient` |
@@ -119,9 +120,11 @@ def outcome(
         return _without_answer(operation, reply)
     if 200 <= reply.status < 300:
         return _unclear(operation, reply.detail)
-    # The status came through, and for anything but a 2xx it says enough.
     begun = Answer(status=reply.status, headers=reply.headers)
-    return _answered(contract, operation, record, kin, begun)
+    result = _answered(contract, operation, record, kin, begun)
+    # Of a refusal whose reason got lost on the way only that nothing was done is known.
+    lost = isinstance(result, Refused) and reply.status != 501
+    return Transient(detail=reply.detail) if lost else result
 
 
 def _without_answer(operation: Operation, failure: Failure) -> Outcome:
