@@ -71,7 +71,7 @@ class SendByPassed(Exception):
 
 
 @dataclass(slots=True, kw_only=True)
-class Call:
+class Sending:
     """What is known of one call while it is under way. It belongs to one thread."""
 
     monotonic: Callable[[], float]
@@ -137,7 +137,7 @@ class Client:
         monotonic: Callable[[], float] = time.monotonic,
         ca_file: str | None = None,
     ) -> None:
-        self._base = Base.parse(base_url)
+        self._base = BaseUrl.parse(base_url)
         self._token = token
         self._deadline = deadline.total_seconds()
         self._max_bytes = max_bytes
@@ -145,6 +145,7 @@ class Client:
         self._here = _Here()
         self._pool = httpcore.ConnectionPool(
             ssl_context=_verifying(ca_file) if self._base.secure else None,
+            max_connections=None,  # else a thread would wait for another one's, past its deadline
             keepalive_expiry=KEEPALIVE.total_seconds(),
             network_backend=_Network(
                 self._here, connect_timeout.total_seconds(), self._base.secure
@@ -158,21 +159,23 @@ class Client:
         twice, redirected or retried here, and nothing is raised for what the other side does.
         """
         began = self._monotonic()
-        call = Call(
+        call = Sending(
             monotonic=self._monotonic,
             began=began,
             deadline=began + self._deadline,
             send_by=send_by,
         )
         try:
-            http = self._base.request(request, usable_key(self._token()))
+            key = usable_key(self._token())
         except UnusableKey as error:
             return call.failed(FailureKind.KEY_UNUSABLE, f"not sent: {error}")
-        except OSError as error:
+        except Exception as error:
+            # Where the key comes from is not ours to know, and whatever stopped it from being read,
+            # nothing was sent. Raising instead would leave a mark without an outcome: a doubt.
             return call.failed(FailureKind.KEY_UNUSABLE, f"not sent: no key ({_name(error)})")
         self._here.call = call
         try:
-            return self._answer(http, call)
+            return self._answer(self._base.request(request, key), call)
         except SendByPassed:
             return call.broken("it had become too late to send")
         except (DeadlinePassed, httpcore.TimeoutException):
@@ -184,7 +187,7 @@ class Client:
         """Close all connections."""
         self._pool.close()
 
-    def _answer(self, http: httpcore.Request, call: Call) -> Reply:
+    def _answer(self, http: httpcore.Request, call: Sending) -> Reply:
         response = self._pool.handle_request(http)
         try:
             call.status, call.headers = response.status, _kept(response.headers)
@@ -199,7 +202,7 @@ class Client:
             status=response.status, headers=call.headers, body=body, duration=call.duration()
         )
 
-    def _body(self, response: httpcore.Response, call: Call) -> bytes | None:
+    def _body(self, response: httpcore.Response, call: Sending) -> bytes | None:
         """Read the whole body; None when it is too large, and then the rest is left unread."""
         parts: list[bytes] = []
         size = 0
@@ -230,7 +233,7 @@ def usable_key(key: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
+class BaseUrl:
     """A base URL that may be called, in parts."""
 
     secure: bool
@@ -239,8 +242,8 @@ class Base:
     path: str
 
     @classmethod
-    def parse(cls, text: str) -> "Base":
-        """Read a base URL; raises `UnusableAddress`, which never quotes it: it may hold a secret."""
+    def parse(cls, text: str) -> "BaseUrl":
+        """Read a base URL; raises `UnusableAddress`, which never quotes it: it may hold a key."""
         try:
             parts = urlsplit(text)
             port = parts.port
@@ -322,7 +325,7 @@ def _is_loopback(host: str) -> bool:
 class _Here(threading.local):
     """The call that this thread is making."""
 
-    call: Call
+    call: Sending
 
 
 class _Network(httpcore.NetworkBackend):
@@ -424,7 +427,7 @@ def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:
     return next(found, b"").decode("latin-1").strip()[:LONGEST_HEADER]
 
 
-def _in_words(error: Exception, call: Call) -> str:
+def _in_words(error: Exception, call: Sending) -> str:
     """Say why, in words that hold nothing of the request or the answer.
 
     Before the first byte that is the operating system's or TLS's own reason; later errors may quote
