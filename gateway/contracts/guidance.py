@@ -100,7 +100,7 @@ def plan(record: Record, kin: Sequence[Record], now: datetime) -> Plan:
     if record.remote_id is not None:
         return _call(UPDATE, differing, wanted, record.remote_id)
     if not {"full_name", "start_date"} <= wanted.keys():
-        return WaitFor(whom="record_snapshot", key=record.key)
+        return WaitFor(whom="record_snapshot")
     return _call(CREATE, wanted, wanted)
 
 

@@ -2,6 +2,10 @@
 
 One idea: only what an event asked for is ever sent, one call at a time, and the next one is worked
 out afresh from what the last one answered.
+
+What may be waited for: a `link`, a `resume`, the `void` of an earlier round, the end of a `doubt`,
+or `partnership_formed`. Where it is another record's to bring, its key is named; else an event on
+the record itself is missing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -79,7 +83,7 @@ def steps(record: Record) -> int:
 
 def _plan_enrolment(record: Record) -> Plan:
     if record.remote_id is None or record.role is None:
-        return WaitFor(whom="link", key=record.key) if record.changed else InStep()
+        return WaitFor(whom="link") if record.changed else InStep()
     if (wrong := check_link(record)) is not None:
         return wrong
     if record.look_first or record.accepted is None:
@@ -87,8 +91,8 @@ def _plan_enrolment(record: Record) -> Plan:
     if _state(record) == ABSENT_STATE:
         return invalid(
             "course_identifier",
-            f"the participant has no {record.role} enrolment with you: correct the link, or ask "
-            "the school to register it and look again",
+            f"is {record.role}, and the participant has no such enrolment with you: correct the "
+            "link, or ask the school to register it and look again",
         )
     return _first_that_can_go(_enrolment_steps(record), record)
 
@@ -139,7 +143,7 @@ def _change_schedule(record: Record) -> Plan:
     if (wrong := check_schedule(record, schedule)) is not None:
         return wrong
     if _training_status(record) != ACTIVE:
-        return WaitFor(whom="resume", key=record.key)
+        return WaitFor(whom="resume")
     body = _envelope(
         "participant-change-schedule",
         {
@@ -291,7 +295,7 @@ def _plan_partnership(record: Record) -> Plan:
         if record.remote_id is not None:
             return _look_up(terms.LOOK_UP_PARTNERSHIP, record)
         if not known:
-            return WaitFor(whom="partnership_formed", key=record.key)
+            return WaitFor(whom="partnership_formed")
         if record.look_first:
             return _find_partnership(record)
     if (wrong := check_partnership(record)) is not None:
@@ -313,7 +317,7 @@ def _form(record: Record) -> Plan:
     attributes = {name: _as_id(record.wanted(name)) for name in names}
     missing = next((name for name, value in attributes.items() if value is None), None)
     if missing is not None:
-        return WaitFor(whom="partnership_formed", key=record.key)
+        return WaitFor(whom="partnership_formed")
     request = _request(terms.FORM_PARTNERSHIP, record, _envelope("partnership", attributes))
     return Call(operation=terms.FORM_PARTNERSHIP.name, request=request, fields=_values(record))
 

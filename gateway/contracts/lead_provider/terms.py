@@ -55,6 +55,8 @@ def evidence_allowed(declaration_type: str, course: str, cohort: int) -> frozens
     """Say which evidence the API takes for a declaration; None where it ignores evidence (§7.5)."""
     if cohort < DETAILED_EVIDENCE_FROM:
         return None if declaration_type == "started" else _PLAIN
+    if course == MENTOR_COURSE and declaration_type not in MENTOR_TYPES_FROM_2025:
+        return frozenset()
     if declaration_type == "retained-2":
         return _ENGAGED
     if declaration_type == "completed":

@@ -171,7 +171,7 @@ def _check_sequence(record: Record, kin: Sequence[Record], cohort: int | None) -
     if cohort is None or cohort < DETAILED_EVIDENCE_FROM:
         return None
     place, date = _place(record), instant(record.wanted("declaration_date"))
-    for other in kin:
+    for other in sorted(kin, key=lambda one: one.key):
         theirs = _live_date(other)
         if date is None or theirs is None or _place(other) == place:
             continue
