@@ -150,11 +150,13 @@ def _asked_for(plan: Call, record: Record) -> None:
             assert plan.fields
 
 
+@settings(deadline=None)
 @given(RECORDS, KIN)
 def test_a_plan_is_the_same_for_the_same_record(record: Record, kin: list[Record]) -> None:
     assert CONTRACT.plan(record, kin, NOW) == CONTRACT.plan(record, list(reversed(kin)), NOW)
 
 
+@settings(deadline=None)
 @given(RECORDS, KIN)
 def test_what_is_pending_and_agrees_is_never_sent(record: Record, kin: list[Record]) -> None:
     agreed = replace(record, path=(), look_first=False)
@@ -230,6 +232,7 @@ def _settled(record: Record, plan: Call, server: Server) -> Record:
     )
 
 
+@settings(deadline=None)
 @given(ENROLMENTS, DATES)
 def test_a_locked_request_gives_way_but_is_not_forgotten(record: Record, cause: str) -> None:
     plan = CONTRACT.plan(record, (), NOW)

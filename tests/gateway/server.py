@@ -57,6 +57,7 @@ class Server:
     port: int
     requests: list[bytes] = field(default_factory=list[bytes])
     connections: int = 0
+    closed: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -96,6 +97,7 @@ def serving(script: Script, tls: ssl.SSLContext | None = None) -> Generator[Serv
         with contextlib.suppress(OSError), accepted:
             wrapped = accepted if tls is None else tls.wrap_socket(accepted, server_side=True)
             script(Connection(wrapped, server))
+        server.closed.set()
 
     def accept() -> None:
         with contextlib.suppress(OSError):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.answers import (
@@ -621,6 +621,7 @@ REPLIES = st.builds(Answer, status=st.integers(100, 999), headers=HEADERS, body=
 CASES = [(contract, one) for contract in CONTRACTS.values() for one in contract.operations.values()]
 
 
+@settings(deadline=None)
 @given(st.sampled_from(CASES), REPLIES)
 def test_whatever_comes_back_has_an_outcome_and_only_2xx_delivers(case: Any, reply: Reply) -> None:
     contract, operation = case

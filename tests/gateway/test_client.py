@@ -149,7 +149,7 @@ def test_a_connection_the_server_has_closed_is_not_used_again() -> None:
 
     with serving(once) as server, a_client(server.url) as client:
         first = client.send(WRITE)
-        time.sleep(0.05)  # until the end of the connection has arrived
+        server.closed.wait(5)
         second = client.send(WRITE)
 
     assert isinstance(first, Answer)
