@@ -4,9 +4,8 @@ One idea: a caller must be able to tell "not sent for sure" from "perhaps done".
 through a stream of ours, which notes the first one that leaves and lets nothing outlive the
 deadline.
 
-Built on httpcore, the engine inside httpx, because that takes a stream of ours. It also leaves out
-what a gateway must not have: it reads no environment, follows no redirect, decodes no compression,
-keeps no cookie, and a call costs 0.25 ms of processor time instead of 0.4.
+httpx gets a transport of ours for that: httpx's own engine, httpcore, on connections of ours.
+httpx is told to read no environment and to follow no redirect, and a body is taken as it came.
 """
 
 import json
@@ -14,7 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import ip_address
@@ -23,6 +22,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import certifi
 import httpcore
+import httpx
 
 from gateway.answers import KEPT_HEADERS, Answer, Failure, FailureKind, Reply
 from gateway.errors import UnusableAddress, UnusableKey
@@ -143,13 +143,16 @@ class Client:
         self._max_bytes = max_bytes
         self._monotonic = monotonic
         self._here = _Here()
-        self._pool = httpcore.ConnectionPool(
+        pool = httpcore.ConnectionPool(
             ssl_context=_verifying(ca_file) if self._base.secure else None,
             max_connections=None,  # else a thread would wait for another one's, past its deadline
             keepalive_expiry=KEEPALIVE.total_seconds(),
             network_backend=_Network(
                 self._here, connect_timeout.total_seconds(), self._base.secure
             ),
+        )
+        self._http = httpx.Client(
+            transport=_Transport(pool), trust_env=False, follow_redirects=False, timeout=None
         )
 
     def send(self, request: Request, *, send_by: float | None = None) -> Reply:
@@ -185,13 +188,13 @@ class Client:
 
     def close(self) -> None:
         """Close all connections."""
-        self._pool.close()
+        self._http.close()
 
-    def _answer(self, http: httpcore.Request, call: Sending) -> Reply:
-        response = self._pool.handle_request(http)
+    def _answer(self, http: httpx.Request, call: Sending) -> Reply:
+        response = self._http.send(http, stream=True)
         try:
-            call.status, call.headers = response.status, _kept(response.headers)
-            if _header(response.headers, b"content-encoding") not in ("", "identity"):
+            call.status, call.headers = response.status_code, _kept(response.headers)
+            if response.headers.get("content-encoding", "").strip() not in ("", "identity"):
                 return call.failed(FailureKind.ENCODED, "answered in an encoding not asked for")
             body = self._body(response, call)
         finally:
@@ -199,14 +202,14 @@ class Client:
         if body is None:
             return call.failed(FailureKind.TOO_LARGE, f"answered more than {self._max_bytes} bytes")
         return Answer(
-            status=response.status, headers=call.headers, body=body, duration=call.duration()
+            status=response.status_code, headers=call.headers, body=body, duration=call.duration()
         )
 
-    def _body(self, response: httpcore.Response, call: Sending) -> bytes | None:
+    def _body(self, response: httpx.Response, call: Sending) -> bytes | None:
         """Read the whole body; None when it is too large, and then the rest is left unread."""
         parts: list[bytes] = []
         size = 0
-        for part in response.iter_stream():
+        for part in response.iter_raw():
             size += len(part)
             if size > self._max_bytes:
                 return None
@@ -264,14 +267,14 @@ class BaseUrl:
         path = parts.path.rstrip("/")
         return cls(secure=secure, host=host, port=port or (443 if secure else 80), path=path)
 
-    def request(self, request: Request, key: str) -> httpcore.Request:
+    def request(self, request: Request, key: str) -> httpx.Request:
         """Write a request of a contract as one of HTTP."""
         headers = [
-            (b"Host", self._host_header()),
-            (b"Authorization", f"Bearer {key}".encode("ascii")),
-            (b"Accept", b"application/json"),
-            (b"Accept-Encoding", b"identity"),
-            (b"User-Agent", USER_AGENT.encode("ascii")),
+            ("Host", self._host_header()),
+            ("Authorization", f"Bearer {key}"),
+            ("Accept", "application/json"),
+            ("Accept-Encoding", "identity"),
+            ("User-Agent", USER_AGENT),
         ]
         content = b""
         if request.body is not None:
@@ -279,31 +282,23 @@ class BaseUrl:
                 request.body, ensure_ascii=False, separators=(",", ":"), allow_nan=False
             )
             content = text.encode()
-            headers.append((b"Content-Type", b"application/json"))
+            headers.append(("Content-Type", "application/json"))
         if request.writes:
-            headers.append((b"Content-Length", str(len(content)).encode("ascii")))
-        return httpcore.Request(
-            method=request.method.encode("ascii"),
-            url=httpcore.URL(
-                scheme=b"https" if self.secure else b"http",
-                host=self.host.encode("ascii"),
-                port=self.port,
-                target=self._target(request),
-            ),
-            headers=headers,
-            content=content,
-        )
+            headers.append(("Content-Length", str(len(content))))
+        scheme = "https" if self.secure else "http"
+        url = f"{scheme}://{self._host_header()}{self._target(request)}"
+        return httpx.Request(request.method, url, headers=headers, content=content or None)
 
-    def _host_header(self) -> bytes:
+    def _host_header(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         default = 443 if self.secure else 80
-        return (host if self.port == default else f"{host}:{self.port}").encode("ascii")
+        return host if self.port == default else f"{host}:{self.port}"
 
-    def _target(self, request: Request) -> bytes:
+    def _target(self, request: Request) -> str:
         target = self.path + request.path
         if request.query:
             target += "?" + urlencode(request.query, quote_via=quote, safe="")
-        return target.encode("ascii")
+        return target
 
 
 def _unusable(problem: str) -> UnusableAddress:
@@ -326,6 +321,48 @@ class _Here(threading.local):
     """The call that this thread is making."""
 
     call: Sending
+
+
+class _Transport(httpx.BaseTransport):
+    """httpx's way to our connections. What goes wrong comes up as httpcore calls it."""
+
+    def __init__(self, pool: httpcore.ConnectionPool) -> None:
+        self._pool = pool
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request as it stands, and give the answer with its body still to come."""
+        url = request.url
+        response = self._pool.handle_request(
+            httpcore.Request(
+                method=request.method,
+                url=httpcore.URL(
+                    scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+                ),
+                headers=request.headers.raw,
+                content=request.stream,
+            )
+        )
+        return httpx.Response(
+            status_code=response.status, headers=response.headers, stream=_Body(response)
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
+
+
+class _Body(httpx.SyncByteStream):
+    """The body of an answer, as it comes in."""
+
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._response.iter_stream()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._response.close()
 
 
 class _Network(httpcore.NetworkBackend):
@@ -417,14 +454,9 @@ def _verifying(ca_file: str | None) -> ssl.SSLContext:
 # Words
 
 
-def _kept(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    named = {name: _header(headers, name.encode("ascii")) for name in KEPT_HEADERS}
+def _kept(headers: httpx.Headers) -> dict[str, str]:
+    named = {name: headers.get(name, "").strip()[:LONGEST_HEADER] for name in KEPT_HEADERS}
     return {name: value for name, value in named.items() if value}
-
-
-def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:
-    found = (value for known, value in headers if known.lower() == name)
-    return next(found, b"").decode("latin-1").strip()[:LONGEST_HEADER]
 
 
 def _in_words(error: Exception, call: Sending) -> str:

@@ -260,6 +260,8 @@ def _refused(record: Record, call: Call, outcome: Refused, cause: str) -> Record
 
 def _key_refused(record: Record, status: int, moment: Moment) -> tuple[Record, Shut]:
     detail = f"the API answered {status}: it does not accept the key"
+    if not status:
+        detail = "the key cannot be read or sent; see `pillarbox check`"
     shut = Shut(reason=GateReason.KEY_REFUSED, until=None, detail=detail)
     return put_back(record, Reason.GATE, moment.now + KEY_RECHECK), shut
 
