@@ -150,19 +150,40 @@ end
 
 local function turn(lane) return tonumber(log['turn:' .. lane] or 0) end
 
--- With one or two slots the lane that was served longest ago goes first.
+-- With one or two slots lanes take turns: the one served longest ago goes first, if its caller's
+-- moment has come.
 local function is_its_turn(lane)
   for _, other in ipairs(LANES) do
-    if other ~= lane and turn(other) < turn(lane) and waiting(other) > 0 then return false end
+    if other ~= lane and turn(other) < turn(lane) and waiting(other, now + 1) > 0 then return false end
   end
   return true
 end
 
+-- How many callers of other lanes have their turn before the caller that is n-th in this lane.
+local function turns_before(lane, n)
+  local turns = 0
+  for _, other in ipairs(LANES) do
+    local first = turn(other) < turn(lane) and 1 or 0
+    if other ~= lane then turns = turns + math.min(waiting(other), n + first) end
+  end
+  return turns
+end
+
+-- Callers of this lane whose moment has just come, and came before this one's.
+local function due_before(lane)
+  local own = redis.call('ZSCORE', TICKETS[lane], arg.caller)
+  local to = math.min(own and tonumber(own) or now, now)
+  return redis.call('ZCOUNT', TICKETS[lane], '(' .. text(now - tonumber(arg.punctual)), '(' .. text(to))
+end
+
 local function may_start(seen, lane)
-  if seen.total >= seen.capacity then return false end
+  local total = seen.total
+  if total >= seen.capacity then return false end
+  local ahead = due_before(lane)
+  if total + ahead >= seen.capacity then return false end
   if seen.capacity < FEW then return is_its_turn(lane) end
-  if seen.used[lane] < seen.share[lane] then return true end
-  return seen.total + owed(seen, lane) < seen.capacity - seen.reserve
+  if seen.used[lane] + ahead < seen.share[lane] then return true end
+  return total + ahead + owed(seen, lane) < seen.capacity - seen.reserve
 end
 
 local function could_start(seen, lane)
@@ -202,24 +223,22 @@ local function helpful(seen, lane)
 end
 
 -- When to come back. Callers are told different moments, so that each finds a slot of its own.
+-- What others will leave to this lane nobody knows: then it is worth another look quite soon, but
+-- not before anything can free at all.
 local function come_back_at(seen, lane)
   local before = redis.call('ZSCORE', TICKETS[lane], arg.caller)
   local ahead = waiting(lane, before and tonumber(before))
   local over = seen.total - seen.capacity + 1
   local recheck = now + tonumber(arg.recheck)
-  if seen.bound == 'address' and seen.total >= seen.capacity then
-    return math.min(nth({ADDRESS_SLOTS}, over + ahead), recheck)
+  if seen.bound == 'address' and over > 0 then
+    return math.min(nth({ADDRESS_SLOTS}, over + ahead), math.max(recheck, nth({ADDRESS_SLOTS}, 1)))
   end
-  if seen.capacity < FEW then
-    local others = 0
-    for _, other in ipairs(LANES) do
-      if other ~= lane then others = others + waiting(other) end
-    end
-    return nth({SLOTS.live, SLOTS.poll, SLOTS.bulk, FOREIGN}, over + ahead + others)
-  end
+  local every = {SLOTS.live, SLOTS.poll, SLOTS.bulk, FOREIGN}
+  if seen.capacity < FEW then return nth(every, over + ahead + turns_before(lane, ahead)) end
   if seen.used[lane] < seen.share[lane] then return nth(helpful(seen, lane), over + ahead) end
   local own = nth({SLOTS[lane]}, seen.used[lane] - seen.share[lane] + 1 + ahead)
   local lent = nth(helpful(seen, lane), over + seen.reserve + owed(seen, lane) + ahead)
+  if over > 0 then recheck = math.max(recheck, nth(every, over)) end
   return math.min(own, lent, recheck)
 end
 

@@ -89,6 +89,13 @@ Long enough for a record to come round through the relay. Higher keeps slots for
 never come; lower lends a lane's slots out just before it comes back for them.
 """
 
+PUNCTUAL = timedelta(milliseconds=50)
+"""How late a refused caller may come back and still find that nobody new has taken its slot.
+
+Longer than it takes to wake up on a busy machine. Higher leaves a slot idle where the caller has
+gone; lower lets new callers push in, and those who waited ask once more.
+"""
+
 RECHECK = timedelta(seconds=5)
 """The longest wait told to a lane that waits for what others may leave; nobody knows what they will
 do. Higher leaves slots unused after others stop asking; lower costs more asking."""
@@ -325,7 +332,7 @@ class Quota:
         self._settle = timedelta(0) if _is_ours_alone(redis) else MARK_BY + MARK_MARGIN
         self._keys = _keys(namespace, key_name, address)
         self._constants = self._constant_arguments()
-        self._caller = os.urandom(4).hex()
+        self._process = os.urandom(4).hex()
         self._memory = _Memory()
         self._outstanding: dict[str, Granted] = {}
         self._lock = threading.Lock()
@@ -336,20 +343,24 @@ class Quota:
         """How far back `recent` must reach."""
         return self._keep + self._hold
 
-    def ask(self, lane: Lane) -> Granted | Wait:
+    def ask(self, lane: Lane, *, caller: str | None = None) -> Granted | Wait:
         """Ask for a slot for one call.
+
+        Whoever was told to wait keeps its place by asking again for the same lane from the same
+        thread, or under the same name (`caller`) where many take turns on one thread.
 
         Never blocks for one, and never raises because there is none. After a loss, or at the start
         of a process, it reads the database (`recent`) and passes on what that raises. Raises
         `QuotaUnavailable` when Redis cannot be asked: then nobody may call. If only the reply was
         lost, the slot it may have granted frees by itself.
         """
-        answer = self._ask_once(lane)
+        asking = caller or str(threading.get_ident())
+        answer = self._ask_once(lane, asking)
         if answer.status == "closed":
             waiting = self._join()
             if waiting is not None:
                 return waiting
-            answer = self._ask_once(lane)
+            answer = self._ask_once(lane, asking)
         return self._verdict(answer, lane)
 
     def still_good(self, grant: Granted) -> bool:
@@ -398,9 +409,8 @@ class Quota:
 
     # -- asking
 
-    def _ask_once(self, lane: Lane) -> _Answer:
-        caller = f"{self._caller}-{threading.get_ident()}-{lane.value}"
-        return self._exchange("ask", lane=lane.value, caller=caller)
+    def _ask_once(self, lane: Lane, caller: str) -> _Answer:
+        return self._exchange("ask", lane=lane.value, caller=f"{self._process}-{caller}")
 
     def _verdict(self, answer: _Answer, lane: Lane) -> Granted | Wait:
         match answer.status, answer.rest:
@@ -551,6 +561,7 @@ class Quota:
             "keep": str(_micros(self._keep)),
             "hold": str(_micros(self._hold)),
             "grace": str(_micros(TICKET)),
+            "punctual": str(_micros(PUNCTUAL)),
             "recheck": str(_micros(RECHECK)),
             "jitter": str(_micros(JITTER)),
             "reserve": str(RESERVE_PERCENT),

@@ -1,0 +1,1 @@
+"""The quota: that it never lets too much through, and wastes little."""
