@@ -96,9 +96,12 @@ Longer than it takes to wake up on a busy machine. Higher leaves a slot idle whe
 gone; lower lets new callers push in, and those who waited ask once more.
 """
 
-RECHECK = timedelta(seconds=5)
-"""The longest wait told to a lane that waits for what others may leave; nobody knows what they will
-do. Higher leaves slots unused after others stop asking; lower costs more asking."""
+RECHECK = timedelta(seconds=15)
+"""The longest wait told to a lane that waits for what others may leave, while anything can free.
+
+Nobody knows what the others will do. Higher leaves slots unused for a while after others stopped
+asking; lower costs more asking.
+"""
 
 DRIFT = 1 / 1000
 """How far apart two clocks may run: each is slewed by at most 500 in a million.

@@ -61,7 +61,7 @@ def test_who_waited_goes_before_who_has_just_come(bench: Bench) -> None:
     quota = bench.quota(calls=5, window=WINDOW)
     bench.calls(quota, Lane.LIVE, at_most=1)
     bench.later(5)
-    bench.calls(quota, Lane.LIVE)
+    bench.calls(quota, Lane.LIVE, at_most=4)
     waiting = quota.ask(Lane.LIVE, caller="waiting")
     assert isinstance(waiting, Wait)
     bench.clock.goes_on(waiting.wait)
@@ -271,13 +271,3 @@ def test_a_script_that_redis_forgot_grants_once(client: Redis, bench: Bench) -> 
     bench.calls(quota, Lane.LIVE, at_most=1)
 
     assert quota.fill().used == 1
-
-
-def test_a_lost_reply_costs_a_slot_and_nothing_more(bench: Bench) -> None:
-    quota = bench.quota(calls=2, window=WINDOW)
-    Shared(bench.client)
-    quota.ask(Lane.LIVE, caller="whose reply is lost")
-
-    assert len(bench.calls(quota, Lane.LIVE)) == 1
-    bench.later((MARK_BY + HOLD).total_seconds() + WINDOW + 0.1)
-    assert len(bench.calls(quota, Lane.LIVE)) == 2
