@@ -24,7 +24,8 @@ local LANES = {'live', 'poll', 'bulk'}
 local ALL, LOG, FLIGHT, FOREIGN = KEYS[1], KEYS[2], KEYS[6], KEYS[7]
 local SLOTS = {live = KEYS[3], poll = KEYS[4], bulk = KEYS[5]}
 local TICKETS = {live = KEYS[8], poll = KEYS[9], bulk = KEYS[10]}
-local ADDRESS, ADDRESS_SLOTS, ADDRESS_USED, ADDRESS_TICKETS = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local ADDRESS, ADDRESS_SLOTS = KEYS[11], KEYS[12]
+local ADDRESS_USED, ADDRESS_TICKETS = KEYS[13], KEYS[14]
 
 local FEW = 3         -- below this many slots not every lane can own one: they take turns
 local LOOK_AHEAD = 64 -- freeing slots looked at to tell a caller when to come back
@@ -59,10 +60,22 @@ local log = read(LOG, 'of', 'epoch', 'opened', 'n', 'turn:live', 'turn:poll', 't
 local address = ADDRESS and read(ADDRESS, 'of', 'epoch', 'opened', 'n')
 local seq = tonumber(all.seq or 0)
 
+local written = {} -- keys whose time to live begins anew
+
+local function add(key, at, member)
+  written[key] = true
+  return redis.call('ZADD', key, text(at), member)
+end
+
 -- ------------------------------------------------------------------------------------- counting
 
 local function count(key, at)
   return redis.call('ZCOUNT', key, '(' .. text(at), '+inf')
+end
+
+-- The next members to run out, each followed by when.
+local function first(key, n)
+  return redis.call('ZRANGEBYSCORE', key, '(' .. text(now), '+inf', 'WITHSCORES', 'LIMIT', 0, n)
 end
 
 local function foreign_calls(at)
@@ -87,7 +100,8 @@ end
 local function address_allows(mine, total)
   local calls = tonumber(arg.address_limit)
   local wanted, keys, owed = {}, 1, 0
-  for _, ticket in ipairs(redis.call('ZRANGEBYSCORE', ADDRESS_TICKETS, '(' .. text(now - grace), '+inf')) do
+  local tickets = redis.call('ZRANGEBYSCORE', ADDRESS_TICKETS, '(' .. text(now - grace), '+inf')
+  for _, ticket in ipairs(tickets) do
     local key = string.match(ticket, '^%S+ (.*)$')
     if key ~= arg.key then
       if not wanted[key] then keys = keys + 1 end
@@ -95,9 +109,9 @@ local function address_allows(mine, total)
     end
   end
   local part = math.floor(calls / keys)
-  for key, tickets in pairs(wanted) do
+  for key, wants in pairs(wanted) do
     local used = tonumber(redis.call('HGET', ADDRESS_USED, key) or 0)
-    owed = owed + math.min(tickets, math.max(0, part - used))
+    owed = owed + math.min(wants, math.max(0, part - used))
   end
   local left = calls - (total - mine)
   return math.min(left, math.max(part, left - owed))
@@ -154,7 +168,8 @@ local function turn(lane) return tonumber(log['turn:' .. lane] or 0) end
 -- moment has come.
 local function is_its_turn(lane)
   for _, other in ipairs(LANES) do
-    if other ~= lane and turn(other) < turn(lane) and waiting(other, now + 1) > 0 then return false end
+    local is_first = other ~= lane and turn(other) < turn(lane)
+    if is_first and waiting(other, now + 1) > 0 then return false end
   end
   return true
 end
@@ -173,7 +188,8 @@ end
 local function due_before(lane)
   local own = redis.call('ZSCORE', TICKETS[lane], arg.caller)
   local to = math.min(own and tonumber(own) or now, now)
-  return redis.call('ZCOUNT', TICKETS[lane], '(' .. text(now - tonumber(arg.punctual)), '(' .. text(to))
+  local from = now - tonumber(arg.punctual)
+  return redis.call('ZCOUNT', TICKETS[lane], '(' .. text(from), '(' .. text(to))
 end
 
 local function may_start(seen, lane)
@@ -199,7 +215,7 @@ local function nth(keys, n)
   n = math.min(math.max(1, n), LOOK_AHEAD)
   local times = {}
   for _, key in ipairs(keys) do
-    local found = redis.call('ZRANGEBYSCORE', key, '(' .. text(now), '+inf', 'WITHSCORES', 'LIMIT', 0, n)
+    local found = first(key, n)
     for i = 1, #found, 2 do
       local calls = key == FOREIGN and tonumber(string.match(found[i], ':(%d+)$')) or 1
       for _ = 1, math.min(calls, n) do times[#times + 1] = tonumber(found[i + 1]) end
@@ -257,7 +273,8 @@ local function lost()
   if not all.id then return 'absent' end
   if all.history ~= history() then return 'another server' end
   if now < tonumber(all.last) - tonumber(arg.jitter) then return 'clock went back' end
-  if arg.id == all.id and arg.least and now < tonumber(arg.least) then return 'clock went back' end
+  local least = arg.id == all.id and tonumber(arg.least)
+  if least and now < least then return 'clock went back' end
   if op == 'lose' and arg.lost == all.id then return 'clock went ahead' end
   if not arg.gen then return nil end
   local gen, seen = tonumber(all.gen), tonumber(arg.gen)
@@ -316,14 +333,15 @@ local function prune_address()
 end
 
 local function put_address(grant, key, at)
-  if redis.call('ZADD', ADDRESS_SLOTS, text(at), grant .. ' ' .. key) == 1 then
+  if add(ADDRESS_SLOTS, at, grant .. ' ' .. key) == 1 then
     redis.call('HINCRBY', ADDRESS_USED, key, 1)
+    written[ADDRESS_USED] = true
     address.n = address.n + 1
   end
 end
 
 local function put(lane, grant, at)
-  log.n = log.n + redis.call('ZADD', SLOTS[lane], text(at), grant)
+  log.n = log.n + add(SLOTS[lane], at, grant)
   if ADDRESS then put_address(grant, arg.key, at) end
 end
 
@@ -335,20 +353,22 @@ local function take_back(lane, grant)
   end
 end
 
-local function save()
-  redis.call('HSET', ALL, 'gen', text(all.gen), 'id', all.id, 'seq', text(seq),
-    'last', text(now), 'history', all.history)
-  local function save_state(key, state)
-    local pairs_ = {}
-    for name, value in pairs(state) do
-      pairs_[#pairs_ + 1] = name
-      pairs_[#pairs_ + 1] = tostring(value)
-    end
-    redis.call('HSET', key, unpack(pairs_))
+local function save_state(key, state)
+  local flat = {}
+  for name, value in pairs(state) do
+    flat[#flat + 1] = name
+    flat[#flat + 1] = tostring(value)
   end
+  redis.call('HSET', key, unpack(flat))
+  written[key] = true
+end
+
+local function save()
+  save_state(ALL, {gen = text(all.gen), id = all.id, seq = text(seq), last = text(now),
+    history = all.history})
   save_state(LOG, log)
   if ADDRESS then save_state(ADDRESS, address) end
-  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, arg.ttl) end
+  for key in pairs(written) do redis.call('PEXPIRE', key, arg.ttl) end
 end
 
 -- ------------------------------------------------------------------------------------ operations
@@ -372,7 +392,7 @@ function operations.ask()
     seq = seq + 1
     local grant = all.id .. '.' .. text(seq)
     put(lane, grant, now + hold + keep)
-    redis.call('ZADD', FLIGHT, text(now + hold), grant)
+    add(FLIGHT, now + hold, grant)
     redis.call('ZREM', TICKETS[lane], arg.caller)
     if ADDRESS then redis.call('ZREM', ADDRESS_TICKETS, arg.caller .. ' ' .. arg.key) end
     log['turn:' .. lane] = text(seq)
@@ -380,10 +400,10 @@ function operations.ask()
   end
   local at = come_back_at(seen, lane)
   redis.call('ZREMRANGEBYSCORE', TICKETS[lane], '-inf', text(now - grace))
-  redis.call('ZADD', TICKETS[lane], text(at), arg.caller)
+  add(TICKETS[lane], at, arg.caller)
   if seen.bound == 'address' then
     redis.call('ZREMRANGEBYSCORE', ADDRESS_TICKETS, '-inf', text(now - grace))
-    redis.call('ZADD', ADDRESS_TICKETS, text(at), arg.caller .. ' ' .. arg.key)
+    add(ADDRESS_TICKETS, at, arg.caller .. ' ' .. arg.key)
   end
   return reply('wait', text(at - now), seen.total < seen.capacity and 'share' or seen.bound)
 end
@@ -406,7 +426,7 @@ function operations.refused()
   local unknown = limit - seen.total - seen.foreign
   if log.opened and unknown > 0 then
     seq = seq + 1
-    redis.call('ZADD', FOREIGN, text(now + tonumber(arg.again)), text(seq) .. ':' .. text(unknown))
+    add(FOREIGN, now + tonumber(arg.again), text(seq) .. ':' .. text(unknown))
   end
   return reply('done')
 end
@@ -414,7 +434,8 @@ end
 -- Adds what the database knows, one call a line; what the log knows better stays.
 function operations.merge()
   if arg.token ~= token() then return reply('closed') end
-  for grant, lane, left, state, key in string.gmatch(arg.calls, '(%S+) (%S+) (%S+) (%S+) ([^\n]*)\n') do
+  local line = '(%S+) (%S+) (%S+) (%S+) ([^\n]*)\n'
+  for grant, lane, left, state, key in string.gmatch(arg.calls, line) do
     local at = now + tonumber(left)
     if key ~= arg.key then
       local known = redis.call('ZSCORE', ADDRESS_SLOTS, grant .. ' ' .. key)
@@ -424,7 +445,7 @@ function operations.merge()
       local open = redis.call('ZSCORE', FLIGHT, grant)
       if not known or (tonumber(known) < at and (state == 'answered' or open)) then
         put(lane, grant, at)
-        if state == 'flight' then redis.call('ZADD', FLIGHT, text(at - keep), grant) end
+        if state == 'flight' then add(FLIGHT, at - keep, grant) end
       end
     end
   end
@@ -454,7 +475,7 @@ function views.fill()
   if not is_open() then return reply('closed') end
   local seen, frees = view(now), {}
   for _, lane in ipairs(LANES) do
-    local found = redis.call('ZRANGEBYSCORE', SLOTS[lane], '(' .. text(now), '+inf', 'WITHSCORES', 'LIMIT', 0, 5)
+    local found = first(SLOTS[lane], 5)
     for i = 2, #found, 2 do frees[#frees + 1] = tonumber(found[i]) - now end
   end
   table.sort(frees)

@@ -145,6 +145,7 @@ class Limit:
     window: timedelta
 
     def __post_init__(self) -> None:
+        """Refuse what allows nothing."""
         if self.calls < 1:
             raise ValueError(f"a limit allows at least one call, not {self.calls}")
         if self.window <= timedelta(0):

@@ -11,11 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from runtime.redis import Redis, connect, new_stand_in
-from schema.states import Lane
 
 from gateway.quota import Granted, Limit, PastCall, Quota
-from tests.quota.world import HOLD, Database, HandClock, Shared
+from runtime.redis import Redis, connect, new_stand_in
+from schema.states import Lane
+from tests.quota.world import HOLD, Database, HandClock, Shared, stored_keys
 
 NO_REDIS = "redis-server is not installed"
 _numbers = itertools.count()
@@ -112,14 +112,22 @@ class Bench:
             hold=HOLD,
             recent=recent or self.database.recent,
             address=None if address_calls is None else "198.51.100.7",
-            address_limit=None if address_calls is None else Limit(calls=address_calls, window=span),
+            address_limit=None
+            if address_calls is None
+            else Limit(calls=address_calls, window=span),
             namespace=self._namespace,
             monotonic=self.clock.monotonic,
             _redis_time=self.clock.redis_time,
         )
 
-    def quota(self, *, calls: int = 100, window: float = 10, key_name: str = "key",
-              address_calls: int | None = None) -> Quota:
+    def quota(
+        self,
+        *,
+        calls: int = 100,
+        window: float = 10,
+        key_name: str = "key",
+        address_calls: int | None = None,
+    ) -> Quota:
         """Return the quota of a process that has been granted a slot before, and gave it back."""
         quota = self.process(
             calls=calls, window=window, key_name=key_name, address_calls=address_calls
@@ -160,12 +168,12 @@ class Bench:
             granted += found
         return granted
 
-    def keys(self) -> list[str]:
-        found = self.client.scan_iter(match=f"{{{self._namespace}}}*", count=1000)
-        return sorted(key.decode() for key in found)
+    def stored(self) -> list[str]:
+        """Return the names of all keys this quota has in Redis."""
+        return stored_keys(self.client, self._namespace)
 
     def forget_everything(self) -> None:
-        self.client.delete(*self.keys())
+        self.client.delete(*self.stored())
 
 
 @pytest.fixture

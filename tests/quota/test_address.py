@@ -3,10 +3,10 @@
 from datetime import timedelta
 
 import pytest
-from schema.states import Lane
 
 from gateway.quota import Granted, Limit, Quota, Wait, WaitReason
 from runtime.redis import Redis
+from schema.states import Lane
 from tests.quota.conftest import Bench
 from tests.quota.world import Habits, World
 

@@ -2,38 +2,60 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
-from runtime.redis import Redis, connect, new_stand_in
-from schema.states import Lane
 
 from gateway.quota import Limit
-from tests.quota.world import Habits, World
+from runtime.redis import Redis, connect, new_stand_in
+from schema.states import Lane
+from tests.quota.world import Habits, Server, World, stored_keys
 
+HEALTHY = (HealthCheck.too_slow, HealthCheck.data_too_large)
 STEPS = (-600.0, -20.0, -2.0, 0.3, 2.0, 20.0, 600.0, 100_000.0)
 
-limits = some.builds(
-    lambda calls, seconds: Limit(calls=calls, window=timedelta(seconds=seconds)),
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What a world is like, and what happens in it."""
+
+    calls: int
+    seconds: float
+    habits: Habits
+    processes: list[list[Lane]]
+    faults: list[tuple[float, str]]
+    seed: int
+
+    @property
+    def limit(self) -> Limit:
+        return Limit(calls=self.calls, window=timedelta(seconds=self.seconds))
+
+
+histories = some.builds(
+    History,
     calls=some.sampled_from([1, 2, 3, 5, 12]),
     seconds=some.sampled_from([0.5, 1.0, 3.0]),
-)
-habits = some.builds(
-    Habits,
-    commit=some.sampled_from([0.01, 0.5, 3.0]),
-    request=some.sampled_from([0.01, 1.0]),
-    answer=some.sampled_from([0.01, 1.0]),
-    settle=some.sampled_from([0.01, 1.0]),
-    patience=some.sampled_from([0.5, 60.0]),
-)
-processes = some.lists(
-    some.lists(some.sampled_from(Lane), min_size=1, max_size=4), min_size=1, max_size=3
-)
-faults = some.lists(
-    some.tuples(some.floats(0, 18), some.sampled_from(["forgets", "loses one", "steps", "dies"])),
-    max_size=3,
+    habits=some.builds(
+        Habits,
+        commit=some.sampled_from([0.01, 0.5, 3.0]),
+        request=some.sampled_from([0.01, 1.0]),
+        answer=some.sampled_from([0.01, 1.0]),
+        settle=some.sampled_from([0.01, 1.0]),
+        patience=some.sampled_from([0.5, 60.0]),
+    ),
+    processes=some.lists(
+        some.lists(some.sampled_from(Lane), min_size=1, max_size=4), min_size=1, max_size=3
+    ),
+    faults=some.lists(
+        some.tuples(
+            some.floats(0, 18), some.sampled_from(["forgets", "loses one", "steps", "dies"])
+        ),
+        max_size=3,
+    ),
+    seed=some.integers(0, 1 << 32),
 )
 
 
@@ -43,7 +65,7 @@ class Faults:
     def __init__(self, world: World, client: Redis, namespace: str) -> None:
         self._world = world
         self._client = client
-        self._pattern = f"{{{namespace}}}*"
+        self._namespace = namespace
         self._chance = random.Random(7)
 
     def deed(self, name: str) -> Callable[[], None]:
@@ -55,11 +77,11 @@ class Faults:
         }[name]
 
     def forgets(self) -> None:
-        for key in self._keys():
+        for key in stored_keys(self._client, self._namespace):
             self._client.delete(key)
 
     def loses_one(self) -> None:
-        keys = self._keys()
+        keys = stored_keys(self._client, self._namespace)
         if keys:
             self._client.delete(self._chance.choice(keys))
 
@@ -71,72 +93,37 @@ class Faults:
         self._world.kill(process)
         self._world.start(Lane.LIVE, Lane.BULK)
 
-    def _keys(self) -> list[bytes]:
-        return sorted(self._client.scan_iter(match=self._pattern, count=1000))
 
-
-def live_through(
-    client: Redis,
-    *,
-    limit: Limit,
-    habits: Habits,
-    processes: list[list[Lane]],
-    faults: list[tuple[float, str]],
-    seed: int,
-) -> World:
+def live_through(history: History, client: Redis) -> Server:
+    """Let a history happen; returns the server, which has counted."""
     namespace = f"history-{random.getrandbits(64):x}"
-    world = World(client, limit=limit, seed=seed, namespace=namespace, habits=habits)
-    for lanes in processes:
+    world = World(
+        client, limit=history.limit, seed=history.seed, namespace=namespace, habits=history.habits
+    )
+    for lanes in history.processes:
         world.start(*lanes)
     happening = Faults(world, client, namespace)
-    for at, name in faults:
+    for at, name in history.faults:
         world.at(at, happening.deed(name))
     world.run(24)
     happening.forgets()
-    return world
+    return world.server()
 
 
-@given(limits, habits, processes, faults, some.integers(0, 1 << 32))
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_window_on_a_real_redis_is_over_the_limit(
-    redis_url: str,
-    limit: Limit,
-    habits: Habits,
-    processes: list[list[Lane]],
-    faults: list[tuple[float, str]],
-    seed: int,
-) -> None:
-    world = live_through(
-        connect(redis_url),
-        limit=limit,
-        habits=habits,
-        processes=processes,
-        faults=faults,
-        seed=seed,
-    )
+@given(histories)
+@settings(max_examples=40, deadline=None, suppress_health_check=HEALTHY)
+def test_no_window_on_a_real_redis_is_over_the_limit(redis_url: str, history: History) -> None:
+    server = live_through(history, connect(redis_url))
 
-    assert world.server().most_in_any(limit.window) <= limit.calls
+    assert server.most_in_any(history.limit.window) <= history.calls
 
 
-@given(limits, habits, processes, faults, some.integers(0, 1 << 32))
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-def test_no_window_on_the_stand_in_is_over_the_limit(
-    limit: Limit,
-    habits: Habits,
-    processes: list[list[Lane]],
-    faults: list[tuple[float, str]],
-    seed: int,
-) -> None:
-    world = live_through(
-        new_stand_in(),
-        limit=limit,
-        habits=habits,
-        processes=processes,
-        faults=faults,
-        seed=seed,
-    )
+@given(histories)
+@settings(max_examples=5, deadline=None, suppress_health_check=HEALTHY)
+def test_no_window_on_the_stand_in_is_over_the_limit(history: History) -> None:
+    server = live_through(history, new_stand_in())
 
-    assert world.server().most_in_any(limit.window) <= limit.calls
+    assert server.most_in_any(history.limit.window) <= history.calls
 
 
 def test_busy_callers_use_the_whole_limit(redis_url: str, namespace: str) -> None:

@@ -9,12 +9,12 @@ from datetime import timedelta
 
 import pytest
 import redis
-from runtime.redis import REPLY_TIMEOUT_SECONDS, Redis, connect, new_stand_in
-from schema.states import Lane
 
 from gateway.errors import QuotaUnavailable
 from gateway.quota import MARK_BY, Granted, Limit, Quota, Wait
-from tests.quota.conftest import Bench, RedisChild
+from runtime.redis import REPLY_TIMEOUT_SECONDS, Redis, connect, new_stand_in
+from schema.states import Lane
+from tests.quota.conftest import RedisChild
 from tests.quota.world import HOLD, HandClock
 
 QUICK = 0.3
@@ -98,7 +98,7 @@ def test_a_restarted_server_is_asked_again_without_a_restart(redis_child: RedisC
 def test_a_replica_that_cannot_be_written_is_away(redis_child: RedisChild) -> None:
     client = connect(redis_child.url)
     quota = a_quota(client)
-    client.replicaof("127.0.0.1", 1)
+    client.replicaof("127.0.0.1", 1)  # pyright: ignore[reportUnknownMemberType]
 
     with pytest.raises(QuotaUnavailable):
         quota.ask(Lane.LIVE)
@@ -121,7 +121,7 @@ class LosesReplies:
         return self._client.eval(script, numkeys, *keys_and_args)
 
 
-def test_a_lost_reply_costs_one_slot_for_a_while_and_nothing_more(bench: Bench) -> None:
+def test_a_lost_reply_costs_one_slot_for_a_while_and_nothing_more() -> None:
     clock = HandClock()
     losing = LosesReplies(new_stand_in())
     window = timedelta(seconds=10)

@@ -9,15 +9,20 @@ import heapq
 import itertools
 import random
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import cast
 
 from gateway.quota import Granted, Limit, PastCall, Quota, Redis, Wait
+from runtime.redis import Redis as RealOrBuiltIn
 from schema.states import Lane
 
 HOLD = timedelta(seconds=4)
+"""The longest call of this world."""
+
 LATENCY = 0.0005
+"""What a request to Redis takes in this world, in seconds."""
 
 
 class HandClock:
@@ -41,7 +46,7 @@ class HandClock:
 
 
 class Shared:
-    """A Redis that other processes use as well; loses what is sent while it is away."""
+    """A Redis that other processes use as well, and a count of the requests."""
 
     def __init__(self, client: Redis) -> None:
         self._client = client
@@ -54,6 +59,17 @@ class Shared:
     def eval(self, script: str, numkeys: int, *keys_and_args: str) -> object:
         self.round_trips += 1
         return self._client.eval(script, numkeys, *keys_and_args)
+
+
+def stored_keys(client: RealOrBuiltIn, namespace: str) -> list[str]:
+    """Return the names of all keys of a namespace."""
+    found = cast(
+        "Iterator[bytes]",
+        client.scan_iter(  # pyright: ignore[reportUnknownMemberType]
+            match=f"{{{namespace}}}*", count=1000
+        ),
+    )
+    return sorted(key.decode() for key in found)
 
 
 @dataclass
