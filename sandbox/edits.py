@@ -36,17 +36,6 @@ def with_training(enrolment: Enrolment, place: Place, *new: Training) -> Enrolme
     return with_post(enrolment, place.post, replace(place.post, trainings=tuple(trainings)))
 
 
-def every_training(enrolment: Enrolment, change: Callable[[Training], Training]) -> Enrolment:
-    """The enrolment with a change made to each of its training periods."""
-    return replace(
-        enrolment,
-        posts=tuple(
-            replace(post, trainings=tuple(change(training) for training in post.trainings))
-            for post in enrolment.posts
-        ),
-    )
-
-
 def every_mentorship(
     enrolment: Enrolment, change: Callable[[Mentorship], Mentorship | None]
 ) -> Enrolment:
@@ -77,21 +66,24 @@ def assigned(enrolment: Enrolment, mentor: str, starts: date) -> Enrolment:
 
 def _ended(mentorship: Mentorship, on: date) -> Mentorship | None:
     """An assignment that is over on a day; one that had not begun by then never was."""
-    if mentorship.started_on >= on and mentorship.finished_on is None:
+    if mentorship.started_on >= on:
         return None
     return replace(mentorship, finished_on=earlier_of(mentorship.finished_on, on))
 
 
 def without_mentor(enrolment: Enrolment, on: date) -> Enrolment:
-    """End the assignment in force on a day, or else the next."""
-    return every_mentorship(enrolment, lambda m: _ended_or_cancelled(m, on))
-
-
-def _ended_or_cancelled(mentorship: Mentorship, on: date) -> Mentorship | None:
-    over = mentorship.finished_on is not None and mentorship.finished_on <= on
-    if over:
-        return mentorship
-    return None if mentorship.started_on >= on else replace(mentorship, finished_on=on)
+    """End the assignment in force on a day, or else cancel the next."""
+    ahead = [
+        mentorship
+        for post in enrolment.posts
+        for mentorship in post.mentors
+        if mentorship.finished_on is None or mentorship.finished_on > on
+    ]
+    if not ahead:
+        return enrolment
+    first = min(ahead, key=lambda mentorship: mentorship.started_on)
+    ended = replace(first, finished_on=on) if first.started_on < on else None
+    return every_mentorship(enrolment, lambda m: ended if m is first else m)
 
 
 def refreshed(enrolment: Enrolment, today: date) -> Enrolment:

@@ -85,6 +85,20 @@ class Fields:
     def names(self) -> list[str]:
         return list(self._left)
 
+    def rest(self) -> dict[str, object]:
+        """What has not been taken yet."""
+        return dict(self._left)
+
+    def take_rest(self) -> dict[str, object]:
+        rest, self._left = self._left, {}
+        return rest
+
+    def peek(self, key: str) -> object:
+        return self._left.get(key)
+
+    def is_null(self, key: str) -> bool:
+        return key in self._left and self._left[key] is None
+
     def at(self, key: str) -> str:
         return f"{self.where}.{key}" if self.where else key
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
 
 from sandbox.reading import NO_DAY, Fields, Problems, as_list, is_whole
 from sandbox.state import State
@@ -62,10 +63,16 @@ class Names:
         return known[1] if known and known[0] == section else None
 
 
+class Resolver(Protocol):
+    """Finds the ref that a ref or an id of a section stands for."""
+
+    def resolve(self, section: str, name: str) -> str | None: ...
+
+
 class Reader:
     """The world being read: its state so far, the clock, and the problems found."""
 
-    def __init__(self, state: State, names: Names, problems: Problems, now: datetime) -> None:
+    def __init__(self, state: State, names: Resolver, problems: Problems, now: datetime) -> None:
         self.state = state
         self.names = names
         self.problems = problems

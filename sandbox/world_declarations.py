@@ -126,7 +126,8 @@ class _Made:
     """What the service would have set, from the training period a declaration was made under."""
 
     def __init__(self, state: State, by: str, kind: str, role: Role, place: Place | None) -> None:
-        self.state, self.by, self.kind, self.role, self.place = state, by, kind, role, place
+        self.state, self.by, self.kind, self.place = state, by, kind, place
+        self.role: Role = role
         partnership = state.partnerships.get(place.training.partnership or "") if place else None
         self.cohort = state.cohorts.get(partnership.cohort) if partnership else None
 

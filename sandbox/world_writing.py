@@ -5,7 +5,7 @@ from the rest: `mentor_shown` of an ECT whose new mentor the nightly refresh has
 and `training_started_on` of a declaration made under another period than its date suggests.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import TypeVar
 
@@ -32,7 +32,7 @@ Json = dict[str, object]
 N = TypeVar("N", bound=Named)
 
 
-def world_of(state: State, *, clock: Json, pending: list[object], now: datetime) -> Json:
+def world_of(state: State, *, clock: Json, pending: Sequence[object], now: datetime) -> Json:
     """The whole world, as `PUT` takes it."""
     today = london_day(now)
     return {
@@ -54,7 +54,7 @@ def world_of(state: State, *, clock: Json, pending: list[object], now: datetime)
         "declarations": {
             d.ref: _declaration(d, state.people[d.of]) for d in ordered(state.declarations.values())
         },
-        "pending_events": pending,
+        "pending_events": list(pending),
     }
 
 
