@@ -37,6 +37,8 @@ class Index:
         self.mentees_anywhere: dict[str, set[str]] = defaultdict(set)
         self.partnerships_at: dict[tuple[str, int], dict[str, None]] = defaultdict(dict)
         self.merged_from: dict[str, str] = {}
+        self.cohort_of_declaration: dict[str, int | None] = {}
+        self.cohorts_of_person: dict[tuple[str, str], frozenset[int]] = {}
         self._unfunded: set[tuple[str, str]] = set()
 
     # Partnerships
@@ -59,6 +61,7 @@ class Index:
             self._recount(old or new, before, after)
         self._rename_merged(old, new)
         if old and not self.loading:
+            self._forget_cohorts(old)
             self._redeclare(old, new)
         self._revisit_mentors(old, new, before, after)
 
@@ -151,6 +154,7 @@ class Index:
         after = self._seen_by(new, self._people) if new else ()
         _relist(self.declarations, before, after, old, new)
         if old:
+            self.cohort_of_declaration.pop(old.ref, None)
             del self.declarations_of[old.of][old.ref]
         if new:
             self.declarations_of[new.of][new.ref] = new
@@ -158,6 +162,13 @@ class Index:
     def declaration_seen_by(self, declaration: Declaration) -> tuple[str, ...]:
         """The providers that see a declaration."""
         return self._seen_by(declaration, self._people)
+
+    def _forget_cohorts(self, person: Person) -> None:
+        """What was remembered of a person's cohorts may not hold any more."""
+        for provider in self.participants:
+            self.cohorts_of_person.pop((provider, person.ref), None)
+        for ref in self.declarations_of[person.ref]:
+            self.cohort_of_declaration.pop(ref, None)
 
     def _redeclare(self, old: Person, new: Person | None) -> None:
         """Who sees a person's declarations depends on where the person is in training."""

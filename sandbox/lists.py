@@ -183,16 +183,48 @@ def participants(state: State, provider: str, params: Params) -> tuple[Rows, tup
         rows = [person for person in rows if person.updated_at >= since]
     years = years_of(filters)
     if years is not None:
-        rows = [p for p in rows if _cohorts(state, p, provider) & years] if years else []
+        rows = _people_of_years(state, rows, provider, years)
     status = filters.get("training_status", "")
     if status.strip():
         rows = _with_status(rows, provider, status)
     return _sorted(rows, params)
 
 
-def _cohorts(state: State, person: Person, provider: str) -> set[int]:
+def _people_of_years(
+    state: State, rows: Sequence[Person], provider: str, years: frozenset[int]
+) -> list[Person]:
+    """Those with an enrolment in one of the years; what was worked out once is remembered."""
+    known = state.index.cohorts_of_person
+    found: list[Person] = []
+    for person in rows:
+        cohorts = known.get((provider, person.ref))
+        if cohorts is None:
+            cohorts = known[provider, person.ref] = _cohorts(state, person, provider)
+        if cohorts & years:
+            found.append(person)
+    return found
+
+
+def _cohorts(state: State, person: Person, provider: str) -> frozenset[int]:
     places = [latest_with(enrolment, provider) for enrolment in person.enrolments()]
-    return {state.partnerships[p.training.partnership or ""].cohort for p in places if p}
+    return frozenset(
+        state.partnerships[place.training.partnership or ""].cohort for place in places if place
+    )
+
+
+def _declarations_of_years(
+    state: State, rows: Sequence[Declaration], years: frozenset[int]
+) -> list[Declaration]:
+    """Those made under a training period of one of the years; remembered likewise."""
+    known = state.index.cohort_of_declaration
+    found: list[Declaration] = []
+    for declaration in rows:
+        ref = declaration.ref
+        if ref not in known:
+            known[ref] = state.cohort_of(declaration)
+        if known[ref] in years:
+            found.append(declaration)
+    return found
 
 
 def _with_status(rows: Sequence[Person], provider: str, status: str) -> Sequence[Person]:
@@ -239,7 +271,7 @@ def declarations(state: State, provider: str, params: Params) -> tuple[Rows, tup
         rows = [declaration for declaration in rows if declaration.delivery_partner in refs]
     years = years_of(filters)
     if years is not None:
-        rows = [d for d in rows if state.cohort_of(d) in years] if years else []
+        rows = _declarations_of_years(state, rows, years)
     return rows, ()
 
 
