@@ -126,6 +126,7 @@ class ArrivalLog:
     def __init__(self, kept: int = KEPT) -> None:
         self._arrivals: deque[Arrival] = deque(maxlen=kept)
         self._headers: dict[RawHeaders, RawHeaders] = {}
+        self.kept = kept
         self.last_seq = 0
 
     def add(self, arrival: Arrival) -> None:
