@@ -99,7 +99,7 @@ def test_an_unknown_id_is_not_found(hand: Hand, path: str, wanted: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [None, {}, [], None, {"data": {}}, {"data": None}, {"data": {"attributes": {}}},
+    [None, {}, [], {"data": {}}, {"data": None}, {"data": {"attributes": {}}},
      {"data": {"attributes": {"unknown": 1}}}, {"data": {"attributes": {"reason": ["other"]}}},
      {"data": {"attributes": "other"}}, {"reason": "other"}],
 )  # fmt: skip
