@@ -15,6 +15,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 from uuid import NAMESPACE_URL, uuid4, uuid5
@@ -210,23 +211,27 @@ def not_in_step(database: Database) -> int:
     return new + open_
 
 
+def _about(one: dict[str, Any]) -> str:
+    """Name the person a request is about."""
+    if one["json"]:
+        attributes: dict[str, Any] = one["json"]["data"]["attributes"]
+        if "participant_id" in attributes:
+            return str(attributes["participant_id"])
+    path: str = one["path"]
+    return path.split("/participants/")[-1].split("/")[0]
+
+
 def overlaps(requests: list[dict[str, Any]]) -> list[tuple[str, int]]:
     """Find calls about one person that were under way at the same time."""
     spans: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     for one in requests:
-        body = one["json"] or {}
-        about = (body.get("data", {}).get("attributes", {}) or {}).get("participant_id")
-        about = about or one["path"].split("/participants/")[-1].split("/")[0]
+        about = _about(one)
         begun = one["monotonic_us"]
         spans[about].append((begun, begun + int((one["duration_ms"] or 0) * 1000), one["seq"]))
     found: list[tuple[str, int]] = []
     for about, times in spans.items():
         times.sort()
-        found += [
-            (about, later[2])
-            for earlier, later in zip(times, times[1:], strict=False)
-            if later[0] < earlier[1]
-        ]
+        found += [(about, later[2]) for earlier, later in pairwise(times) if later[0] < earlier[1]]
     return found
 
 
