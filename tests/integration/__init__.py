@@ -1,0 +1,1 @@
+"""The tables at work, on SQLite and on PostgreSQL, under a hand clock."""

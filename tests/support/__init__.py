@@ -1,0 +1,1 @@
+"""What the tests share: a hand clock, builders, small real stand-ins, databases and servers."""

