@@ -307,7 +307,8 @@ def settled_without_call(
                 status_field=contract.kinds[one.key.kind].status_field,
                 now=now,
             )
-            return replace(folded.record, accepted=one.accepted), folded.closed
+            closed = replace(folded.record, accepted=one.accepted)
+            return _if_settled(closed, now), folded.closed
         case Park(reason=reason, due_at=due_at, waits_for=waits_for):
             parked = replace(
                 free,
@@ -328,6 +329,18 @@ def settled_without_call(
             )
             logger.info("record_put_aside", record_key=str(one.key), reason=problem.reason.value)
             return aside, {}
+
+
+def _if_settled(one: Record, now: datetime) -> Record:
+    """Hold what nothing can be sent for though it differs: due again, it would be so for ever."""
+    if one.state is not RecordState.WAITING:
+        return one
+    fields = ", ".join((*one.pending, *(move.to for move in one.path)))
+    problem = Problem(
+        reason=Reason.DOES_NOT_SETTLE,
+        detail=f"{fields} still differs, but there is nothing that could be sent for it",
+    )
+    return replace(one, state=RecordState.HELD, reason=problem.reason, problem=problem, due_at=None)
 
 
 class Folding:

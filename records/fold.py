@@ -124,6 +124,10 @@ def fold(
     before = record.entries() | {entry}
     asks, record = _that_speak(record, change, ends, status_field)
     after = record
+    if change.asks.opens_round and _said_later(record, change):
+        # A claim is stated whole: a later statement, or the void after it, took its place.
+        ends.say(entry, Closed.SUPERSEDED)
+        asks = ()
     if change.asks.ends_round:
         after = _end_round(after, change, ends)
     for ask in asks:
@@ -430,6 +434,13 @@ def refuse_link(record: Record) -> Record:
         role=None,
         serial_key=None,
         pending={**record.pending, LINK: taken},
+    )
+
+
+def _said_later(record: Record, change: Change) -> bool:
+    last = record.stamps.get(STATE)
+    return (
+        last is not None and last.entry != change.stamp.entry and not change.stamp.later_than(last)
     )
 
 
