@@ -226,6 +226,8 @@ def _destination(
     file: Path, name: str, table: Mapping[str, Any], given: Mapping[str, str]
 ) -> Destination:
     where = f"PILLARBOX_DESTINATIONS: {file}: destinations.{name}"
+    if not isinstance(cast(object, table), dict):
+        raise InvalidSettings(f"{where} must be a table; write [destinations.{name}] above it")
     allowed = {
         "contract",
         "url",

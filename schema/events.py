@@ -28,6 +28,13 @@ something else, and every byte here is kept, hashed and sent through the relay."
 MAX_NAME_LENGTH = 200
 """Longest source id, event id, source, destination or actor, in characters."""
 
+LARGEST_NUMBER = 2**63 - 1
+"""The largest version or feed position that a column can hold."""
+
+FIRST_YEAR = 1900
+LAST_YEAR = 2199
+"""Years beyond are slips of the keyboard, and at the ends of the calendar no zone can be applied."""
+
 DEFAULT_SOURCE = "local"
 DEFAULT_DESTINATION = "default"
 
@@ -65,10 +72,15 @@ def _written_instant(value: object) -> object:
 def _zoned(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("has no time zone; write an instant such as 2025-09-20T09:00:00Z")
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(
+            f"is in the year {moment.year}; write one from {FIRST_YEAR} to {LAST_YEAR}"
+        )
     return moment.astimezone(UTC)
 
 
 Name = Annotated[str, AfterValidator(_name)]
+Number = Annotated[StrictInt, Field(ge=0, le=LARGEST_NUMBER)]
 Instant = Annotated[datetime, BeforeValidator(_written_instant), AfterValidator(_zoned)]
 
 Course = Literal["ecf-induction", "ecf-mentor"]
@@ -129,9 +141,9 @@ class Event(BaseModel):
     source_id: Name
     source: Name = DEFAULT_SOURCE
     event_id: Name | None = None
-    version: Annotated[StrictInt, Field(ge=0)] | None = None
+    version: Number | None = None
     happened_at: Instant | None = None
-    seen: Annotated[StrictInt, Field(ge=0)] | None = None
+    seen: Number | None = None
     destination: Name = DEFAULT_DESTINATION
     actor: Name | None = None
 
