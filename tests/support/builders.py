@@ -86,7 +86,7 @@ def a_record(source_id: str = "E-1", **differs: Any) -> Record:
 
 def a_claim(part: str = "started", number: int = 1, **differs: Any) -> Record:
     """A declaration's record in step, with nothing known of the other side."""
-    return a_record(key=RecordKey("declaration", "E-1", part, number), **differs)
+    return a_record(**{"key": RecordKey("declaration", "E-1", part, number), **differs})
 
 
 def a_change(entry: int, *asks: Ask, settle: timedelta = SETTLE, **more: Any) -> Change:

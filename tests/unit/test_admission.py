@@ -1,0 +1,241 @@
+"""Whether a record is worth a call now."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from gateway.contracts.lead_provider_v3 import CONTRACT
+from outbox.admission import A_DAY, RECHECK, Aside, Close, Go, Park, allowance, cause, decide
+from records.fold import INVALID, LINK
+from schema.contract import Contract
+from schema.keys import EntryId, RecordKey
+from schema.plans import Call, Hold, InStep, Plan, Snooze, WaitFor
+from schema.record import Lock, Problem, Record
+from schema.states import Reason, RecordState
+from tests.support.builders import a_claim, a_look, a_move, a_record, a_wish, a_write, an_enrolment
+from tests.support.clock import NOON
+
+CALL = a_write()
+REQUEST = CALL.request.fingerprint()
+
+
+def saying(plan: Plan) -> Contract:
+    """A contract that plans only this."""
+    return replace(CONTRACT, plan=lambda record, kin, now: plan)
+
+
+def changed(entry: int = 7, **more: object) -> Record:
+    return a_record(
+        **{
+            "accepted": an_enrolment(),
+            "state": RecordState.WAITING,
+            "pending": {"cohort": a_wish("2024", entry, base="2025")},
+            "oldest_entry": EntryId(entry),
+            **more,
+        }
+    )
+
+
+def kin(entry: int | None, **more: object) -> Record:
+    """A claim of the same enrolment, asked for by entry *entry*."""
+    return a_claim(
+        **{
+            "state": RecordState.WAITING,
+            "due_at": NOON,
+            "pending": {} if entry is None else {"state": a_wish("submitted", entry)},
+            "oldest_entry": entry,
+            **more,
+        }
+    )
+
+
+def test_what_is_not_changed_is_closed_without_asking_the_contract() -> None:
+    assert decide(a_record(), [], saying(CALL), NOON) == Close()
+
+
+@pytest.mark.parametrize(
+    ("plan", "decision"),
+    [
+        (InStep(), Close()),
+        (CALL, Go(call=CALL)),
+        (
+            WaitFor(whom="link", key=RecordKey("enrolment", "E-1")),
+            Park(reason=Reason.WAITING_FOR, due_at=NOON + RECHECK, waits_for="enrolment:E-1"),
+        ),
+        (
+            WaitFor(whom="partnership_formed"),
+            Park(reason=Reason.WAITING_FOR, due_at=NOON + RECHECK, waits_for="partnership_formed"),
+        ),
+        (
+            Snooze(until=NOON + A_DAY, reason=Reason.SNOOZED),
+            Park(reason=Reason.SNOOZED, due_at=NOON + A_DAY),
+        ),
+        (
+            Hold(reason=Reason.VOID_FIRST, detail="void it", field="evidence_held"),
+            Aside(
+                problem=Problem(reason=Reason.VOID_FIRST, detail="void it", field="evidence_held")
+            ),
+        ),
+    ],
+)
+def test_a_plan_is_followed(plan: Plan, decision: object) -> None:
+    assert decide(changed(), [], saying(plan), NOON) == decision
+
+
+def test_a_hold_that_only_data_heals_is_dead_and_one_a_person_may_lift_is_held() -> None:
+    dead = Aside(problem=Problem(reason=Reason.INVALID_HERE, detail=""))
+    held = Aside(problem=Problem(reason=Reason.VOID_FIRST, detail=""))
+
+    assert (dead.state, held.state) == (RecordState.DEAD, RecordState.HELD)
+
+
+# links and entries that cannot be used
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (changed(remote_id=None), Reason.SAME_PERSON_TWICE),
+        (changed(), Reason.RELINKED),
+    ],
+)
+def test_a_link_that_cannot_be_used_holds_its_record(record: Record, reason: Reason) -> None:
+    record = replace(record, pending={**record.pending, LINK: a_wish(["p", "r"], 8)})
+
+    decision = decide(record, [], saying(CALL), NOON)
+
+    assert isinstance(decision, Aside)
+    assert decision.problem.reason is reason
+
+
+def test_beside_an_entry_that_cannot_be_read_the_rest_goes_on_first() -> None:
+    broken = a_wish("entry 8: reason: is missing", 8)
+    both = changed()
+    both = replace(both, pending={**both.pending, INVALID: broken})
+    alone = a_record(pending={INVALID: broken})
+
+    assert decide(both, [], saying(CALL), NOON) == Go(call=CALL)
+    assert decide(alone, [], saying(InStep()), NOON) == Aside(
+        problem=Problem(
+            reason=Reason.INVALID_HERE, field="payload", detail="entry 8: reason: is missing"
+        )
+    )
+
+
+# what was answered before
+
+
+def test_a_request_refused_for_its_data_is_not_sent_again_whatever_is_accepted() -> None:
+    refusal = Problem(reason=Reason.REFUSED, detail="no such schedule", status=422)
+    locked = changed(lock=Lock(fingerprint=REQUEST, data=True, cause="old"), problem=refusal)
+
+    assert decide(locked, [], saying(CALL), NOON) == Aside(problem=refusal)
+
+
+def test_another_request_of_a_locked_record_goes() -> None:
+    locked = changed(lock=Lock(fingerprint="another request", data=True, cause="old"))
+
+    assert decide(locked, [], saying(CALL), NOON) == Go(call=CALL)
+
+
+def test_a_refusal_for_what_is_there_heals_when_that_changes_here_or_among_kin() -> None:
+    other = kin(None, accepted={"state": "submitted"})
+    locked = changed()
+    locked = replace(
+        locked, lock=Lock(fingerprint=REQUEST, data=False, cause=cause(locked, [other]))
+    )
+    read = replace(locked, accepted=an_enrolment(mentor_id="another"))
+    kin_read = replace(other, accepted={"state": "voided"})
+
+    assert isinstance(decide(locked, [other], saying(CALL), NOON), Aside)
+    assert decide(read, [other], saying(CALL), NOON) == Go(call=CALL)
+    assert decide(locked, [kin_read], saying(CALL), NOON) == Go(call=CALL)
+
+
+def test_already_twice_is_a_conflict() -> None:
+    decision = decide(changed(already=REQUEST), [], saying(CALL), NOON)
+
+    assert isinstance(decision, Aside)
+    assert decision.problem.reason is Reason.CONFLICT
+
+
+@pytest.mark.parametrize(
+    ("calls", "call", "goes"),
+    [(2, CALL, True), (3, CALL, False), (9, CALL, False), (9, a_look(), True)],
+)
+def test_more_writes_than_the_plan_had_steps_and_two_do_not_settle(
+    calls: int, call: Call, goes: bool
+) -> None:
+    restless = changed(calls=calls, allowance=3)
+
+    decision = decide(restless, [], saying(call), NOON)
+
+    assert isinstance(decision, Go) == goes
+    if isinstance(decision, Aside):
+        assert decision.problem.reason is Reason.DOES_NOT_SETTLE
+
+
+def test_what_is_allowed_is_what_the_plan_needs_and_two() -> None:
+    asked = changed(path=(a_move("deferred", 8), a_move("withdrawn", 9)))
+
+    assert allowance(asked, CONTRACT) == 5
+
+
+# order among kin
+
+
+@pytest.mark.parametrize("state", [RecordState.TAKEN, RecordState.IN_DOUBT])
+def test_nothing_goes_while_a_kin_is_in_flight_or_in_doubt(state: RecordState) -> None:
+    other = kin(9, state=state)
+
+    assert decide(changed(7), [other], saying(CALL), NOON) == Park(
+        reason=Reason.WAITING_FOR, due_at=NOON + RECHECK, waits_for=str(other.key)
+    )
+
+
+def test_kin_go_in_the_order_of_their_oldest_entry() -> None:
+    assert isinstance(decide(changed(7), [kin(6)], saying(CALL), NOON), Park)
+    assert isinstance(decide(changed(7), [kin(8)], saying(CALL), NOON), Go)
+
+
+@pytest.mark.parametrize(
+    ("other", "waits"),
+    [
+        pytest.param(kin(6, state=RecordState.DISPATCHED), True, id="on the queue"),
+        pytest.param(kin(6, due_at=NOON + A_DAY), True, id="due within a day"),
+        pytest.param(
+            kin(6, due_at=NOON + A_DAY + timedelta(seconds=1)), False, id="snoozed past a day"
+        ),
+        pytest.param(kin(6, state=RecordState.DEAD), False, id="dead"),
+        pytest.param(kin(6, state=RecordState.HELD), False, id="held"),
+        pytest.param(kin(6, state=RecordState.IN_STEP, pending={}), False, id="in step"),
+        pytest.param(
+            kin(6, reason=Reason.WAITING_FOR, waits_for="link"), False, id="waits for an event"
+        ),
+        pytest.param(
+            kin(6, reason=Reason.WAITING_FOR, waits_for="enrolment:E-1"),
+            False,
+            id="waits for this very record",
+        ),
+    ],
+)
+def test_only_an_earlier_kin_that_is_still_moving_is_waited_for(other: Record, waits: bool) -> None:
+    decision = decide(changed(7), [other], saying(CALL), NOON)
+
+    assert isinstance(decision, Park) == waits
+
+
+def test_a_kin_that_waits_for_a_third_that_moves_is_moving_too() -> None:
+    third = a_claim("retained-1", state=RecordState.WAITING, due_at=NOON)
+    other = kin(6, reason=Reason.WAITING_FOR, waits_for=str(third.key))
+    stuck = replace(third, state=RecordState.DEAD, due_at=None)
+
+    assert isinstance(decide(changed(7), [other, third], saying(CALL), NOON), Park)
+    assert isinstance(decide(changed(7), [other, stuck], saying(CALL), NOON), Go)
+
+
+def test_the_cause_of_a_refusal_does_not_depend_on_the_order_of_kin() -> None:
+    one, other = kin(1), kin(2, key=RecordKey("declaration", "E-1", "completed", 1))
+
+    assert cause(changed(), [one, other]) == cause(changed(), [other, one])

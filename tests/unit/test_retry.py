@@ -1,0 +1,313 @@
+"""What becomes of a record after an outcome: one rule each."""
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outbox.retry import (
+    KEY_RECHECK,
+    LOOK_SOON,
+    PATIENCE,
+    TAKES,
+    TRIES,
+    After,
+    Moment,
+    Shut,
+    after,
+    backoff,
+    bury,
+    lapse,
+    put_back,
+)
+from schema.outcomes import (
+    AlreadyThere,
+    Blame,
+    Conflict,
+    Delivered,
+    InDoubt,
+    InvalidHere,
+    KeyRefused,
+    Later,
+    Outcome,
+    Refused,
+    Throttled,
+    Transient,
+)
+from schema.plans import Call
+from schema.record import Lock, Problem, Record
+from schema.states import GateReason, Reason, RecordState
+from tests.support.api import a_refusal
+from tests.support.builders import a_look, a_mark, a_record, a_wish, a_write, an_enrolment
+from tests.support.clock import NOON
+from tests.support.outbox import TIMING
+
+WRITE = a_write()
+SAFE = NOON + timedelta(seconds=10 + 30 + 120)
+
+
+def taken(*, marked: bool = True, **more: object) -> Record:
+    """A record whose call is under way since noon."""
+    return a_record(
+        **{
+            "accepted": an_enrolment(),
+            "state": RecordState.TAKEN,
+            "takes": 1,
+            "lease_until": NOON + timedelta(minutes=2),
+            "pending": {"cohort": a_wish("2024", 7, base="2025")},
+            "mark": a_mark(7, fields={"cohort": "2024"}) if marked else None,
+            **more,
+        }
+    )
+
+
+def came(outcome: Outcome, record: Record | None = None, call: Call = WRITE) -> After:
+    moment = Moment(now=NOON, server_now=NOON, dice=Random(1))
+    return after(outcome, record or taken(), call, cause="c", timing=TIMING, moment=moment)
+
+
+def stands(ended: After) -> tuple[RecordState, Reason | None, datetime | None]:
+    record = ended.folded.record
+    return record.state, record.reason, record.due_at
+
+
+# the table
+
+
+def test_already_there_is_looked_up_at_once_and_costs_no_try() -> None:
+    ended = came(AlreadyThere(refusals=a_refusal()))
+    record = ended.folded.record
+
+    assert stands(ended) == (RecordState.WAITING, Reason.LOOK_FIRST, NOON)
+    assert (record.look_first, record.already) == (True, WRITE.request.fingerprint())
+    assert (record.tries, record.calls, record.mark) == (0, 1, None)
+
+
+def test_throttled_shuts_the_gate_for_as_long_as_it_says_at_no_cost() -> None:
+    ended = came(Throttled(retry_after=timedelta(seconds=40)))
+
+    assert stands(ended) == (RecordState.WAITING, Reason.GATE, NOON + timedelta(seconds=40))
+    assert ended.shut == Shut(
+        reason=GateReason.THROTTLED,
+        until=NOON + timedelta(seconds=40),
+        detail="the API answered 429, too many requests",
+    )
+    assert (ended.folded.record.tries, ended.folded.record.takes) == (0, 0)
+
+
+def test_throttled_without_a_word_waits_for_the_next_window_of_the_server_and_a_little() -> None:
+    server = datetime(2026, 2, 10, 12, 4, 59, tzinfo=UTC)
+    moment = Moment(now=NOON, server_now=server, dice=Random(1))
+
+    ended = after(
+        Throttled(retry_after=None), taken(), WRITE, cause="c", timing=TIMING, moment=moment
+    )
+
+    assert ended.shut is not None
+    assert ended.shut.until is not None
+    assert timedelta(seconds=1.5) <= ended.shut.until - NOON <= timedelta(seconds=6)
+
+
+def test_a_passing_failure_is_a_try_and_waits_for_its_backoff() -> None:
+    ended = came(Transient(detail="not sent: refused"))
+    state, reason, due_at = stands(ended)
+
+    assert (state, reason) == (RecordState.WAITING, Reason.BACKOFF)
+    assert due_at is not None
+    assert timedelta(seconds=1) <= due_at - NOON <= timedelta(seconds=2)
+    assert (ended.folded.record.tries, ended.folded.record.first_try_at) == (1, NOON)
+
+
+@pytest.mark.parametrize(
+    ("tries_before", "since", "state"),
+    [
+        (TRIES - 1, PATIENCE, RecordState.DEAD),
+        (TRIES - 2, PATIENCE, RecordState.WAITING),
+        (TRIES - 1, PATIENCE - timedelta(seconds=1), RecordState.WAITING),
+    ],
+)
+def test_a_record_is_given_up_only_after_the_tries_and_a_day(
+    tries_before: int, since: timedelta, state: RecordState
+) -> None:
+    tired = taken(tries=tries_before, first_try_at=NOON - since)
+
+    assert came(Transient(detail="no route"), tired).folded.record.state is state
+
+
+def test_tomorrow_means_just_after_midnight_in_london_by_the_servers_clock() -> None:
+    summer_evening = datetime(2026, 6, 30, 21, 30, tzinfo=UTC)
+    moment = Moment(now=NOON, server_now=summer_evening, dice=Random(1))
+
+    ended = after(
+        Later(refusals=a_refusal("declaration", "try again tomorrow")),
+        taken(),
+        WRITE,
+        cause="c",
+        timing=TIMING,
+        moment=moment,
+    )
+
+    midnight = datetime(2026, 6, 30, 23, 1, tzinfo=UTC)
+    assert stands(ended) == (RecordState.WAITING, Reason.SNOOZED, midnight)
+    assert ended.folded.record.tries == 0
+
+
+@pytest.mark.parametrize("blame", [Blame.DATA, Blame.STATE])
+def test_refused_is_dead_at_once_with_the_apis_words_and_its_request_locked(
+    blame: Blame,
+) -> None:
+    refusals = a_refusal("schedule_identifier", "is not one of ours")
+
+    ended = came(Refused(status=422, refusals=refusals, blame=blame)).folded.record
+
+    assert (ended.state, ended.reason, ended.due_at) == (RecordState.DEAD, Reason.REFUSED, None)
+    assert ended.lock == Lock(
+        fingerprint=WRITE.request.fingerprint(), data=blame is Blame.DATA, cause="c"
+    )
+    assert ended.problem == Problem(
+        reason=Reason.REFUSED,
+        detail="schedule_identifier: is not one of ours",
+        field="schedule_identifier",
+        operation="defer",
+        status=422,
+    )
+
+
+def test_a_refused_key_shuts_the_gate_for_a_person_and_costs_no_try() -> None:
+    ended = came(KeyRefused(status=401))
+
+    assert stands(ended) == (RecordState.WAITING, Reason.GATE, NOON + KEY_RECHECK)
+    assert ended.shut is not None
+    assert (ended.shut.reason, ended.shut.until) == (GateReason.KEY_REFUSED, None)
+    assert ended.folded.record.tries == 0
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [
+        (InvalidHere(field="cohort", detail="must be a year"), Reason.INVALID_HERE),
+        (Conflict(field="cohort", base="2025", ours="2024", theirs="2023"), Reason.CONFLICT),
+    ],
+)
+def test_what_only_a_person_can_decide_is_dead_with_its_field(
+    outcome: Outcome, reason: Reason
+) -> None:
+    record = came(outcome).folded.record
+
+    assert (record.state, record.reason) == (RecordState.DEAD, reason)
+    assert record.problem is not None
+    assert record.problem.field == "cohort"
+
+
+@pytest.mark.parametrize(
+    ("answered", "reason", "due_at"),
+    [
+        (False, Reason.NO_ANSWER, SAFE),
+        (True, Reason.UNCLEAR_ANSWER, NOON + LOOK_SOON),
+    ],
+)
+def test_in_doubt_keeps_its_mark_and_is_looked_up_when_nothing_can_land_any_more(
+    answered: bool, reason: Reason, due_at: datetime
+) -> None:
+    ended = came(InDoubt(detail="reset", answered=answered))
+
+    assert stands(ended) == (RecordState.IN_DOUBT, reason, due_at)
+    record = ended.folded.record
+    assert (record.look_first, record.tries, record.mark) == (True, 1, taken().mark)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Throttled(retry_after=None),
+        Transient(detail="no answer"),
+        KeyRefused(status=401),
+        Later(refusals=a_refusal()),
+        Refused(status=404, refusals=a_refusal(), blame=Blame.STATE),
+        InvalidHere(field="f", detail="d"),
+    ],
+)
+def test_a_look_up_that_fails_in_any_way_leaves_a_doubt_a_doubt(outcome: Outcome) -> None:
+    doubtful = taken(look_first=True, reason=Reason.NO_ANSWER, tries=TRIES, first_try_at=NOON)
+
+    record = came(outcome, doubtful, a_look()).folded.record
+
+    assert (record.state, record.mark) == (RecordState.IN_DOUBT, doubtful.mark)
+    assert record.entries() == {7}
+    assert record.lock is None
+
+
+def test_delivered_is_settled_elsewhere() -> None:
+    with pytest.raises(TypeError, match="Delivered"):
+        came(Delivered(accepted={}))
+
+
+# backoff
+
+
+@given(tries=st.integers(1, 10_000), seed=st.integers())
+def test_a_backoff_doubles_from_two_seconds_to_a_minute_and_is_at_most_halved(
+    tries: int, seed: int
+) -> None:
+    whole = min(2.0 * 2 ** min(tries - 1, 20), 60.0)
+
+    wait = backoff(tries, Random(seed)).total_seconds()
+
+    assert whole / 2 - 1e-6 <= wait <= whole + 1e-6
+
+
+# leases that ran out
+
+
+def test_a_ring_that_nobody_answered_is_rung_again() -> None:
+    record = lapse(a_record(state=RecordState.DISPATCHED), timing=TIMING, now=NOON)
+
+    assert (record.state, record.due_at, record.lease_until) == (RecordState.WAITING, NOON, None)
+
+
+def test_a_holder_that_died_before_its_mark_left_nothing_there() -> None:
+    record = lapse(taken(marked=False), timing=TIMING, now=NOON)
+
+    assert (record.state, record.due_at) == (RecordState.WAITING, NOON)
+
+
+@pytest.mark.parametrize(
+    ("now", "due_at"),
+    [(NOON + timedelta(minutes=2), SAFE), (SAFE, SAFE), (SAFE + timedelta(1), SAFE + timedelta(1))],
+)
+def test_a_holder_that_died_after_its_mark_leaves_a_doubt_never_something_due(
+    now: datetime, due_at: datetime
+) -> None:
+    record = lapse(taken(), timing=TIMING, now=now)
+
+    assert (record.state, record.reason) == (RecordState.IN_DOUBT, Reason.LEASE_RAN_OUT)
+    assert (record.look_first, record.due_at) == (True, due_at)
+
+
+@pytest.mark.parametrize(
+    ("takes", "state"), [(TAKES - 1, RecordState.WAITING), (TAKES, RecordState.DEAD)]
+)
+def test_a_record_that_ends_its_worker_every_time_stops(takes: int, state: RecordState) -> None:
+    record = lapse(taken(marked=False, takes=takes), timing=TIMING, now=NOON)
+
+    assert record.state is state
+
+
+def test_a_doubt_is_never_buried_as_dead() -> None:
+    problem = Problem(reason=Reason.EXHAUSTED, detail="")
+
+    assert bury(taken(), problem).state is RecordState.IN_DOUBT
+    assert bury(taken(marked=False), problem).state is RecordState.DEAD
+
+
+def test_given_back_costs_nothing() -> None:
+    record = put_back(taken(marked=False, tries=3), Reason.QUOTA, NOON)
+
+    assert (record.state, record.reason, record.tries, record.takes) == (
+        RecordState.WAITING,
+        Reason.QUOTA,
+        3,
+        0,
+    )
