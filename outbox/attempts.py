@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from schema.keys import AttemptId
 from schema.outcomes import OutcomeName
@@ -20,6 +20,13 @@ from schema.tables import attempt
 
 MAX_ANSWER = 4_000
 """Characters of an answer that are kept: enough for every complaint of the API in full."""
+
+
+# Made once: these two run for every call.
+_OPEN = insert(attempt).returning(attempt.c.id)
+_SETTLE = update(attempt).where(
+    attempt.c.id == bindparam("settled_id"), attempt.c.outcome.is_(None)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,23 +57,19 @@ def open_attempt(
     connection: Connection, record: Record, call: Call, *, grant_id: str, now: datetime
 ) -> AttemptId:
     """Write down that a call is about to be sent."""
-    statement = (
-        insert(attempt)
-        .values(
-            record_id=record.id,
-            destination=record.destination,
-            lane=record.lane.value,
-            token=record.token,
-            grant_id=grant_id,
-            operation=call.operation,
-            fingerprint=call.request.fingerprint(),
-            request=call.request.as_json(),
-            base=record.accepted if call.request.writes else None,
-            marked_at=now,
-        )
-        .returning(attempt.c.id)
-    )
-    return AttemptId(connection.execute(statement).scalar_one())
+    values = {
+        "record_id": record.id,
+        "destination": record.destination,
+        "lane": record.lane.value,
+        "token": record.token,
+        "grant_id": grant_id,
+        "operation": call.operation,
+        "fingerprint": call.request.fingerprint(),
+        "request": call.request.as_json(),
+        "base": record.accepted if call.request.writes else None,
+        "marked_at": now,
+    }
+    return AttemptId(connection.execute(_OPEN, values).scalar_one())
 
 
 def settle(connection: Connection, attempt_id: AttemptId, settled: Settled) -> None:
@@ -74,19 +77,17 @@ def settle(connection: Connection, attempt_id: AttemptId, settled: Settled) -> N
     milliseconds = (
         None if settled.duration is None else settled.duration / timedelta(milliseconds=1)
     )
-    connection.execute(
-        update(attempt)
-        .where(attempt.c.id == attempt_id, attempt.c.outcome.is_(None))
-        .values(
-            outcome=settled.outcome.value,
-            answered_at=settled.answered_at,
-            status=settled.status,
-            request_id=settled.request_id,
-            duration_ms=None if milliseconds is None else round(milliseconds),
-            answer=None if settled.answer is None else settled.answer[:MAX_ANSWER],
-            detail=settled.detail,
-        )
-    )
+    values = {
+        "settled_id": attempt_id,
+        "outcome": settled.outcome.value,
+        "answered_at": settled.answered_at,
+        "status": settled.status,
+        "request_id": settled.request_id,
+        "duration_ms": None if milliseconds is None else round(milliseconds),
+        "answer": None if settled.answer is None else settled.answer[:MAX_ANSWER],
+        "detail": settled.detail,
+    }
+    connection.execute(_SETTLE, values)
 
 
 def abandon(connection: Connection, record_ids: Sequence[int]) -> None:

@@ -152,16 +152,11 @@ class Deliverer:
     def _take(self, ring: Ring) -> _Taken | Ended:
         now = self._clock.now()
         with self._database.transaction() as connection:
-            record = store.take(
-                connection, ring.record_id, ring.token, until=now + self._timing.lease
-            )
+            until = now + self._timing.lease
+            record = store.take(connection, ring.record_id, ring.token, until=until, open_at=now)
             if record is None:
-                return Ended.STALE
-            shut = gates.shut_now(connection, self._destination, now)
-            if shut is not None:
-                self._give_back(connection, record, Reason.GATE, shut.until or now + KEY_RECHECK)
-                return Ended.GATE
-            family = store.of_families(connection, record.destination, [record.family])
+                return self._not_taken(connection, ring, now)
+            family = store.of_family(connection, record.destination, record.family)
             kin = tuple(one for one in family if one.id != record.id)
             decision = decide(record, kin, self._contract, now)
             if isinstance(decision, Go):
@@ -171,6 +166,18 @@ class Deliverer:
             entries.close(connection, closed, now=now)
             store.wake(connection, record.destination, record.family, now)
         return Ended.NO_CALL
+
+    def _not_taken(self, connection: Connection, ring: Ring, now: datetime) -> Ended:
+        """Say why there was nothing to take; what only a shut gate stopped waits for it."""
+        shut = gates.shut_now(connection, self._destination, now)
+        if shut is None:
+            return Ended.STALE
+        until = now + self._timing.lease
+        record = store.take(connection, ring.record_id, ring.token, until=until)
+        if record is None:
+            return Ended.STALE
+        self._give_back(connection, record, Reason.GATE, shut.until or now + KEY_RECHECK)
+        return Ended.GATE
 
     def _give_back(
         self, connection: Connection, record: Record, reason: Reason, due_at: datetime
@@ -240,8 +247,8 @@ class Deliverer:
         now = self._clock.now()
         with self._database.transaction() as connection:
             attempts.settle(connection, attempt, _written(came, now))
-            family = store.of_families(
-                connection, taken.record.destination, [taken.record.family], lock=True
+            family = store.of_family(
+                connection, taken.record.destination, taken.record.family, lock=True
             )
             record = next((one for one in family if one.id == taken.record.id), None)
             if record is None or record.token != taken.record.token:

@@ -7,11 +7,12 @@ reason it closed with are ever set.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy import Connection, RowMapping, Update, bindparam, func, select, update
 
-from runtime.bulk import among, update_many
+from runtime.bulk import among, among_named, as_list, update_many
 from schema.events import Event, InvalidEvent, decode
 from schema.keys import EntryId, RecordId
 from schema.states import Closed, EntryState, RecordState
@@ -116,20 +117,29 @@ def keep(connection: Connection, folded: Mapping[EntryId, RecordId]) -> None:
 
 def close(connection: Connection, closed: Mapping[EntryId, Closed], *, now: datetime) -> None:
     """Close entries, each with its reason. One that is closed already keeps its first reason."""
-    if not closed:
-        return
     by_reason: dict[Closed, list[int]] = {}
     for entry, reason in closed.items():
         by_reason.setdefault(reason, []).append(entry)
+    dialect = connection.dialect.name
     for reason, ids in by_reason.items():
-        connection.execute(
-            update(outbox_entry)
-            .where(
-                among(connection, outbox_entry.c.id, ids),
-                outbox_entry.c.state == EntryState.FOLDED.value,
-            )
-            .values(state=EntryState.CLOSED.value, closed_as=reason.value, closed_at=now)
+        values = {"closing": as_list(dialect, ids), "closed_as": reason.value, "closed_at": now}
+        connection.execute(_closing(dialect), values)
+
+
+@lru_cache
+def _closing(dialect: str) -> Update:
+    return (
+        update(outbox_entry)
+        .where(
+            among_named(dialect, outbox_entry.c.id, "closing"),
+            outbox_entry.c.state == EntryState.FOLDED.value,
         )
+        .values(
+            state=EntryState.CLOSED.value,
+            closed_as=bindparam("closed_as"),
+            closed_at=bindparam("closed_at"),
+        )
+    )
 
 
 def by_ids(connection: Connection, ids: Sequence[int]) -> list[Entry]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, exists, func, select, update
+from sqlalchemy import Connection, Select, bindparam, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from records.codec import from_row, mark_json, to_row
@@ -17,10 +17,56 @@ from runtime.bulk import among, insert_many, update_many
 from schema.keys import LeaseToken, RecordId, RecordKey, RemoteId
 from schema.record import Mark, Record
 from schema.states import Lane, Reason, RecordState
-from schema.tables import mapping, record
+from schema.tables import gate, mapping, record
 
 KEY = frozenset({"destination", "kind", "source_id", "part", "round", "family"})
 """Columns that never change once a record is there."""
+
+# The statements of every single delivery are made once: putting one together costs as much as
+# running it. Their parameters are named apart from the columns.
+
+_OF_FAMILY = (
+    select(record)
+    .where(
+        record.c.destination == bindparam("in_destination"),
+        record.c.family == bindparam("in_family"),
+    )
+    .order_by(record.c.family, record.c.id)
+)
+_OF_FAMILY_LOCKED = _OF_FAMILY.with_for_update()
+
+_HELD = update(record).where(
+    record.c.id == bindparam("held_id"), record.c.token == bindparam("held_token")
+)
+_HELD_AS_PLANNED = _HELD.where(record.c.revision == bindparam("held_revision"))
+
+_other = record.alias("other")
+_TAKE = (
+    update(record)
+    .where(
+        record.c.id == bindparam("taken_id"),
+        record.c.token == bindparam("taken_token"),
+        record.c.state == RecordState.DISPATCHED.value,
+        ~exists().where(
+            _other.c.destination == record.c.destination,
+            _other.c.serial_key == record.c.serial_key,
+            _other.c.state == RecordState.TAKEN.value,
+        ),
+    )
+    .values(
+        state=RecordState.TAKEN.value,
+        token=record.c.token + 1,
+        takes=record.c.takes + 1,
+        lease_until=bindparam("taken_until"),
+    )
+    .returning(*record.c)
+)
+_TAKE_IF_OPEN = _TAKE.where(
+    ~exists().where(
+        gate.c.destination == record.c.destination,
+        or_(gate.c.until.is_(None), gate.c.until > bindparam("open_at")),
+    )
+)
 
 
 def of_families(
@@ -35,6 +81,17 @@ def of_families(
         .order_by(record.c.family, record.c.id)
     )
     return _records(connection, query.with_for_update() if lock else query)
+
+
+def of_family(
+    connection: Connection, destination: str, family: str, *, lock: bool = False
+) -> list[Record]:
+    """Read every record of one family, in key order; with *lock*, held until the end."""
+    rows = connection.execute(
+        _OF_FAMILY_LOCKED if lock else _OF_FAMILY,
+        {"in_destination": destination, "in_family": family},
+    )
+    return [from_row(row) for row in rows.mappings()]
 
 
 def kin_of(connection: Connection, found: Sequence[Record]) -> dict[str, list[Record]]:
@@ -112,9 +169,7 @@ def update_held(connection: Connection, one: Record, token: LeaseToken) -> bool:
     values = to_row(one)
     for name in KEY:
         del values[name]
-    done = connection.execute(
-        update(record).where(record.c.id == one.id, record.c.token == token).values(values)
-    )
+    done = connection.execute(_HELD, {**values, "held_id": one.id, "held_token": token})
     return done.rowcount == 1
 
 
@@ -184,37 +239,29 @@ def dispatch_all(
 
 
 def take(
-    connection: Connection, record_id: int, token: LeaseToken, *, until: datetime
+    connection: Connection,
+    record_id: int,
+    token: LeaseToken,
+    *,
+    until: datetime,
+    open_at: datetime | None = None,
 ) -> Record | None:
     """Exchange a dispatched token for a lease; None when the message is stale or doubled.
 
     Also None while another record of the same serial key is taken: the relay dispatches this one
     again once its ring is over. The unique index on the serial key is what decides between two.
+    With *open_at*, None as well when the destination's gate is shut at that time.
     """
-    other = record.alias("other")
-    busy = exists().where(
-        other.c.destination == record.c.destination,
-        other.c.serial_key == record.c.serial_key,
-        other.c.state == RecordState.TAKEN.value,
-    )
-    statement = (
-        update(record)
-        .where(
-            record.c.id == record_id,
-            record.c.token == token,
-            record.c.state == RecordState.DISPATCHED.value,
-            ~busy,
-        )
-        .values(
-            state=RecordState.TAKEN.value,
-            token=record.c.token + 1,
-            takes=record.c.takes + 1,
-            lease_until=until,
-        )
-        .returning(*record.c)
-    )
+    values: dict[str, Any] = {
+        "taken_id": record_id,
+        "taken_token": token,
+        "taken_until": until,
+    }
+    if open_at is not None:
+        values["open_at"] = open_at
     try:
-        row = connection.execute(statement).mappings().one_or_none()
+        found = connection.execute(_TAKE if open_at is None else _TAKE_IF_OPEN, values)
+        row = found.mappings().one_or_none()
     except IntegrityError:
         return None
     return None if row is None else from_row(row)
@@ -222,19 +269,15 @@ def take(
 
 def put_mark(connection: Connection, one: Record, mark: Mark | None, *, until: datetime) -> bool:
     """Commit "about to send" under the lease; False when the lease or what is wanted moved on."""
-    values: dict[str, Any] = {"lease_until": until}
+    values: dict[str, Any] = {
+        "held_id": one.id,
+        "held_token": one.token,
+        "held_revision": one.revision,
+        "lease_until": until,
+    }
     if mark is not None:
         values["mark"] = mark_json(mark)
-    done = connection.execute(
-        update(record)
-        .where(
-            record.c.id == one.id,
-            record.c.token == one.token,
-            record.c.revision == one.revision,
-        )
-        .values(values)
-    )
-    return done.rowcount == 1
+    return connection.execute(_HELD_AS_PLANNED, values).rowcount == 1
 
 
 def wake(connection: Connection, destination: str, family: str, now: datetime) -> int:

@@ -17,7 +17,9 @@ from sqlalchemy import (
     Connection,
     Integer,
     Table,
+    Text,
     any_,
+    bindparam,
     func,
     literal,
     select,
@@ -69,10 +71,31 @@ def among(
     connection: Connection, column: Column[Any], values: Sequence[Any]
 ) -> ColumnElement[bool]:
     """Say "column is one of these" with one parameter, whatever their number."""
-    if connection.dialect.name == "sqlite":
-        listed = func.json_each(json.dumps(list(values))).table_valued("value")
-        return column.in_(select(listed.c.value))
-    return column == any_(literal(list(values), ARRAY(column.type)))
+    dialect = connection.dialect.name
+    return _one_of(dialect, column, literal(as_list(dialect, values), _list_of(dialect, column)))
+
+
+def among_named(dialect: str, column: Column[Any], name: str) -> ColumnElement[bool]:
+    """Say "column is one of these" for a statement made once; give it `as_list` as *name*."""
+    return _one_of(dialect, column, bindparam(name, type_=_list_of(dialect, column)))
+
+
+def as_list(dialect: str, values: Sequence[Any]) -> Any:
+    """Give many values as one parameter."""
+    return json.dumps(list(values)) if dialect == "sqlite" else list(values)
+
+
+def _list_of(dialect: str, column: Column[Any]) -> TypeEngine[Any]:
+    return Text() if dialect == "sqlite" else ARRAY(column.type)
+
+
+def _one_of(
+    dialect: str, column: Column[Any], listed: ColumnElement[Any]
+) -> ColumnElement[bool]:
+    if dialect == "sqlite":
+        each = func.json_each(listed).table_valued("value")
+        return column.in_(select(each.c.value))
+    return column == any_(listed)
 
 
 def _each(
