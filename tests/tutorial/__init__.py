@@ -1,0 +1,1 @@
+"""The tutorial's file of events, and what becomes of it."""
