@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from outbox import attempts, entries, gates
 from outbox.admission import Aside, Close, Go, Park, allowance, decide
 from outbox.entries import Entry
-from outbox.retry import Timing, lapse
+from outbox.retry import Timing, bury, lapse, put_off
 from records import store
 from records.fold import (
     Agrees,
@@ -310,23 +310,9 @@ def settled_without_call(
             closed = replace(folded.record, accepted=one.accepted)
             return _if_settled(closed, now), folded.closed
         case Park(reason=reason, due_at=due_at, waits_for=waits_for):
-            parked = replace(
-                free,
-                state=RecordState.WAITING,
-                reason=reason,
-                due_at=due_at,
-                waits_for=waits_for,
-            )
-            return parked, {}
+            return replace(put_off(free, reason, due_at), waits_for=waits_for), {}
         case Aside(problem=problem):
-            aside = replace(
-                free,
-                state=decision.state,
-                reason=problem.reason,
-                problem=problem,
-                due_at=None,
-                waits_for=None,
-            )
+            aside = bury(free, problem, state=decision.state)
             logger.info("record_put_aside", record_key=str(one.key), reason=problem.reason.value)
             return aside, {}
 

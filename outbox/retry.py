@@ -113,17 +113,18 @@ def lapse(record: Record, *, timing: Timing, now: datetime) -> Record:
     one that died after it may have: in doubt, never due.
     """
     if record.mark is not None:
-        doubtful = _put(record, Reason.LEASE_RAN_OUT, timing.safe_to_look(record.mark.at))
+        doubtful = put_off(record, Reason.LEASE_RAN_OUT, timing.safe_to_look(record.mark.at))
         return replace(doubtful, look_first=True, due_at=max(now, doubtful.due_at or now))
     if record.state is RecordState.TAKEN and record.takes >= TAKES:
         detail = f"{record.takes} workers in a row ended while they had this record"
         return bury(record, Problem(reason=Reason.EXHAUSTED, detail=detail))
-    return _put(record, record.reason, now)
+    return put_off(record, record.reason, now)
 
 
-def bury(record: Record, problem: Problem) -> Record:
-    """Make it a dead letter, or leave it in doubt where that is what it is."""
-    state = RecordState.DEAD if record.mark is None else RecordState.IN_DOUBT
+def bury(record: Record, problem: Problem, state: RecordState = RecordState.DEAD) -> Record:
+    """Put it in front of a person, dead or held; what is in doubt stays in doubt meanwhile."""
+    if record.mark is not None:
+        state = RecordState.IN_DOUBT
     return replace(
         record,
         state=state,
@@ -138,7 +139,7 @@ def bury(record: Record, problem: Problem) -> Record:
 
 def put_back(record: Record, reason: Reason | None, due_at: datetime) -> Record:
     """Give a taken record back, due then, at no cost."""
-    return replace(_put(record, reason, due_at), takes=max(0, record.takes - 1))
+    return replace(put_off(record, reason, due_at), takes=max(0, record.takes - 1))
 
 
 def _rule(
@@ -154,7 +155,7 @@ def _rule(
         case Later(refusals=refusals):
             until = just_after_midnight(moment.server_now)
             wait = Problem(reason=Reason.SNOOZED, detail=_words(refusals), operation=call.operation)
-            return replace(_put(record, Reason.SNOOZED, until), problem=wait), None
+            return replace(put_off(record, Reason.SNOOZED, until), problem=wait), None
         case Refused():
             return _refused(record, call, outcome, cause), None
         case KeyRefused(status=status):
@@ -178,7 +179,7 @@ def _rule(
             raise TypeError(f"{type(outcome).__name__} is settled elsewhere")
 
 
-def _put(record: Record, reason: Reason | None, due_at: datetime) -> Record:
+def put_off(record: Record, reason: Reason | None, due_at: datetime) -> Record:
     """Let it wait until then; a doubt stays a doubt."""
     doubtful = record.mark is not None
     state = RecordState.IN_DOUBT if doubtful else RecordState.WAITING
@@ -191,7 +192,7 @@ def _put(record: Record, reason: Reason | None, due_at: datetime) -> Record:
 
 def _look(record: Record, call: Call, moment: Moment) -> Record:
     return replace(
-        _put(record, Reason.LOOK_FIRST, moment.now),
+        put_off(record, Reason.LOOK_FIRST, moment.now),
         look_first=True,
         already=call.request.fingerprint(),
         calls=record.calls + 1,
@@ -223,7 +224,7 @@ def _failed(record: Record, call: Call, detail: str, moment: Moment) -> Record:
     if record.mark is None and tries >= TRIES and moment.now - since >= PATIENCE:
         tired = f"failed {tries} times since {since:%Y-%m-%d %H:%M} UTC: {detail}"
         return bury(tried, Problem(reason=Reason.EXHAUSTED, detail=tired, operation=call.operation))
-    waiting = _put(tried, Reason.BACKOFF, moment.now + backoff(tries, moment.dice))
+    waiting = put_off(tried, Reason.BACKOFF, moment.now + backoff(tries, moment.dice))
     failure = Problem(reason=Reason.BACKOFF, detail=detail, operation=call.operation)
     return waiting if record.problem is not None else replace(waiting, problem=failure)
 
@@ -233,7 +234,7 @@ def _doubt(record: Record, outcome: InDoubt, timing: Timing, moment: Moment) -> 
     if not outcome.answered and record.mark is not None:
         due = timing.safe_to_look(record.mark.at)
     return replace(
-        _put(record, outcome.reason, due),
+        put_off(record, outcome.reason, due),
         look_first=True,
         tries=record.tries + 1,
         first_try_at=record.first_try_at or moment.now,
