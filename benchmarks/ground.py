@@ -201,13 +201,13 @@ def sandbox(world: Mapping[str, Any]) -> Generator[str]:
 
 def control(root: str, method: str, path: str, body: object = None) -> Any:
     """Ask the control side of a sandbox."""
-    request = urllib.request.Request(  # noqa: S310
+    request = urllib.request.Request(
         f"{root}/_sandbox{path}",
         method=method,
         data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=120) as answer:
         return json.load(answer)
 
 
@@ -277,11 +277,11 @@ def participant_ids(root: str, number: int) -> list[str]:
     found: list[str] = []
     page = 1
     while len(found) < number:
-        request = urllib.request.Request(  # noqa: S310
+        request = urllib.request.Request(
             f"{root}/api/v3/participants?page[page]={page}&page[per_page]=3000",
             headers={"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=120) as answer:
             rows = json.load(answer)["data"]
         if not rows:
             break

@@ -1,7 +1,7 @@
 """Says what happens while it happens, by reading the tables that everybody else writes."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -13,6 +13,9 @@ from schema.tables import attempt, outbox_entry, record
 
 Say = Callable[[str, str], None]
 """Prints a line: who, and what."""
+
+LONG_ENOUGH = timedelta(seconds=2)
+"""A settling shorter than this is not told."""
 
 MOST_NAMES = 200
 """Local ids longer than this would not fit a line."""
@@ -138,7 +141,7 @@ class Watcher:
             problem: Mapping[str, str] = row.problem or {}
             detail = problem.get("detail", row.reason)
             self._say("desk", f"{name}: {told} ({row.reason}): {detail}")
-        elif row.state == RecordState.WAITING and row.reason in _WAITING:
+        elif row.state == RecordState.WAITING and row.reason in _WAITING and _worth_saying(row):
             self._say("relay", f"{name}: {_WAITING[row.reason]} until {_clock(row.due_at)}")
 
     def _named(self, source_id: str) -> str:
@@ -146,7 +149,15 @@ class Watcher:
         return source_id[:MOST_NAMES] if name is None else f"{name} ({source_id})"
 
 
+def _worth_saying(row: Any) -> bool:
+    """A moment's settling is no news."""
+    if row.reason != Reason.SETTLING:
+        return True
+    return row.due_at is not None and row.due_at - datetime.now(UTC) > LONG_ENOUGH
+
+
 _WAITING = {
+    Reason.SETTLING.value: "waits for more edits",
     Reason.QUOTA.value: "no room in the quota, waits",
     Reason.SNOOZED.value: "the API says not today, waits",
     Reason.BACKOFF.value: "a try failed, waits",

@@ -89,9 +89,7 @@ def _list_of(dialect: str, column: Column[Any]) -> TypeEngine[Any]:
     return Text() if dialect == "sqlite" else ARRAY(column.type)
 
 
-def _one_of(
-    dialect: str, column: Column[Any], listed: ColumnElement[Any]
-) -> ColumnElement[bool]:
+def _one_of(dialect: str, column: Column[Any], listed: ColumnElement[Any]) -> ColumnElement[bool]:
     if dialect == "sqlite":
         each = func.json_each(listed).table_valued("value")
         return column.in_(select(each.c.value))

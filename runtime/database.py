@@ -97,7 +97,7 @@ class Database:
 def _cause(error: DBAPIError) -> str:
     """The driver's first line: it names host and port, never a statement's values."""
     lines = [line.strip() for line in str(error.orig).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error.orig).__name__)[:200]
+    return (lines[0] if lines else type(error.orig).__name__)[:200]
 
 
 def _postgresql(url: URL, pool_size: int) -> Engine:

@@ -7,6 +7,7 @@ checked when the event is made, and a refusal names the field and says what woul
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, cast
 
 from pydantic import (
@@ -302,9 +303,12 @@ def decode(fields: object) -> Event:
     if not isinstance(fields, dict):
         raise InvalidEvent("line", 'is not a JSON object such as {"event": …, "source_id": …}')
     named = cast(dict[str, Any], fields)
-    model = EVENTS.get(str(named.get("event", "")))
+    name = str(named.get("event", ""))
+    model = EVENTS.get(name)
     if model is None:
-        raise InvalidEvent("event", f"must be one of {', '.join(EVENTS)}")
+        near = get_close_matches(name, EVENTS, n=1)
+        hint = f"did you mean {near[0]}? It " if near else ""
+        raise InvalidEvent("event", f"{hint}must be one of {', '.join(EVENTS)}")
     return model(**named)
 
 

@@ -18,6 +18,7 @@ from pillarbox.commands.common import (
     settings,
     stdout,
 )
+from pillarbox.world import SANDBOX_BINDING
 from runtime import migrations
 from runtime import redis as runtime_redis
 from runtime.database import shown
@@ -64,6 +65,10 @@ def check(
         _line("redis", lambda: _redis(found, wiring)),
     ]
     for one in found.destinations:
+        if one.url is None and _is_embedded(wiring, one):
+            detail = f"{SANDBOX_BINDING}, there while `pillarbox up` runs"
+            lines.append(Line(name=f"{one.name}: API", ok=True, detail=detail))
+            continue
         lines += [
             _line(f"{one.name}: key", lambda one=one: _key(one)),
             _line(f"{one.name}: API", lambda one=one: _api(wiring, one)),
@@ -75,6 +80,18 @@ def check(
         raise typer.Exit(UNREACHABLE)
     if working is not None and not working.ok:
         raise typer.Exit(ATTENTION)
+
+
+def _is_embedded(wiring: Wiring, one: Destination) -> bool:
+    """Whether this database is the one of `pillarbox up`, and no API is configured."""
+    try:
+        wiring.database.check()
+        migrations.require(wiring.database)
+    except RuntimeProblem:
+        return False
+    with wiring.database.reading() as connection:
+        was = bindings.bound(connection, one.name)
+    return was is not None and was.url == SANDBOX_BINDING
 
 
 def _show(lines: list[Line], *, as_json: bool) -> None:

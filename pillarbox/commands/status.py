@@ -7,7 +7,7 @@ import typer
 
 from console.views import ago, london
 from gateway.errors import QuotaUnavailable
-from outbox import attempts, entries, gates
+from outbox import attempts, bindings, entries, gates
 from pillarbox.commands.common import (
     ATTENTION,
     AsJson,
@@ -93,11 +93,12 @@ def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, A
         oldest = entries.oldest_open(connection, one.name)
         gate = gates.shut_now(connection, one.name, now)
         calls = attempts.counts(connection, one.name)
+        binding = bindings.bound(connection, one.name)
     by_state: dict[str, int] = {}
     for state, _, number in counts:
         by_state[state.value] = by_state.get(state.value, 0) + number
     attention = [
-        f"{number} records are {state.value.replace('_', ' ')} ({reason.value})"
+        f"{state.value.replace('_', ' ')}: {number}, {reason.value.replace('_', ' ')}"
         for state, reason, number in counts
         if reason is not None
         and state in (RecordState.DEAD, RecordState.HELD, RecordState.IN_DOUBT)
@@ -107,6 +108,7 @@ def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, A
     return {
         "destination": one.name,
         "url": one.url,
+        "bound_to": None if binding is None else binding.url,
         "oldest_waiting_s": seconds(None if oldest is None else now - oldest),
         "records": by_state,
         "reasons": {reason.value: number for _, reason, number in counts if reason is not None},
@@ -129,7 +131,9 @@ def _print(told: dict[str, Any]) -> None:
     console = stdout()
     for one in told["destinations"]:
         console.print(
-            f"{one['destination']}   {one['url'] or 'no URL set'}", style="bold", markup=False
+            f"{one['destination']}   {one['url'] or one['bound_to'] or 'no URL set'}",
+            style="bold",
+            markup=False,
         )
         oldest = one["oldest_waiting_s"]
         console.print(

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+import threading
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -360,7 +361,8 @@ def _run_up(
     console.print()
     try:
         if with_story:
-            story.begin(world, tell)
+            tell("The demo's people and their changes go in; watch what becomes of them.")
+            threading.Thread(target=story.begin, args=(world, stop), daemon=True).start()
         _watch(watcher, keeper, stop)
     finally:
         world.stop()

@@ -218,7 +218,7 @@ def _about(one: dict[str, Any]) -> str:
         if "participant_id" in attributes:
             return str(attributes["participant_id"])
     path: str = one["path"]
-    return path.split("/participants/")[-1].split("/")[0]
+    return path.rsplit("/participants/", maxsplit=1)[-1].split("/", maxsplit=1)[0]
 
 
 def overlaps(requests: list[dict[str, Any]]) -> list[tuple[str, int]]:
