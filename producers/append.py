@@ -76,7 +76,8 @@ def _emit_sync(where: Any, what: Event | Sequence[Event]) -> Any:
 
 
 def _connection(where: Session | scoped_session[Session] | Connection) -> Connection:
-    session = cast(Session | Connection, where() if isinstance(where, scoped_session) else where)
+    # The registry passes only some of a session's methods on.
+    session = where() if isinstance(where, scoped_session) else where
     if not session.in_transaction():
         raise OutsideTransaction(
             "emit() found no open transaction; call it inside the one that makes the change, "
