@@ -366,6 +366,10 @@ def _in_words(kind: str, message: str, context: Mapping[str, Any]) -> str:
             return "must be a JSON object"
         case "int_type":
             return "must be a whole number"
+        case "greater_than_equal":
+            return f"must be {context['ge']} or more"
+        case "less_than_equal":
+            return f"must be {context['le']} or less"
         case "value_error":
             return str(context["error"])
         case _:

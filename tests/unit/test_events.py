@@ -13,6 +13,7 @@ from schema.events import (
     MAX_NAME_LENGTH,
     MAX_PAYLOAD_BYTES,
     DeclarationMade,
+    Event,
     InvalidEvent,
     ParticipantDeferred,
     RecordSnapshot,
@@ -95,11 +96,11 @@ def refusal_of(fields: object) -> tuple[str, str]:
         ),
         (DEFERRED | {"version": "3"}, "version", "must be a whole number"),
         (DEFERRED | {"version": 3.0}, "version", "must be a whole number"),
-        (DEFERRED | {"version": -1}, "version", "input should be greater than or equal to 0"),
+        (DEFERRED | {"version": -1}, "version", "must be 0 or more"),
         (
             DEFERRED | {"seen": 2**63},
             "seen",
-            "input should be less than or equal to 9223372036854775807",
+            "must be 9223372036854775807 or less",
         ),
         (
             DEFERRED | {"happened_at": "0001-01-01T00:00:00+01:00"},
@@ -231,16 +232,24 @@ event_like = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+def entered(line: str) -> Event | InvalidEvent:
+    try:
+        event = parse(line)
+        encode_payload(event)
+    except InvalidEvent as refusal:
+        return refusal
+    return event
+
+
 @given(fields=anything | event_like)
 def test_any_json_is_refused_with_a_field_or_round_trips(fields: object) -> None:
-    try:
-        event = parse(json.dumps(fields))
-        payload = encode_payload(event)
-    except InvalidEvent as refused:
-        assert refused.field
-        assert refused.problem
+    event = entered(json.dumps(fields))
+    if isinstance(event, InvalidEvent):
+        assert event.field != ""
+        assert event.problem != ""
         return
 
+    payload = encode_payload(event)
     envelope = {
         name: value for name in event.ENVELOPE if (value := getattr(event, name)) is not None
     }
