@@ -129,6 +129,6 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def _empty(database: Database) -> None:
     database.engine.dispose()  # a connection that a test forgot must not block what follows
-    names = ", ".join(table.name for table in metadata.sorted_tables)
     with database.transaction() as connection:
-        connection.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY")
+        for table in reversed(metadata.sorted_tables):  # a TRUNCATE takes ten times as long
+            connection.execute(table.delete())

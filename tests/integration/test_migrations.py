@@ -1,0 +1,144 @@
+"""The migrated database is the one that the tables describe."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, inspect, text
+
+from runtime import migrations
+from runtime.database import Database
+from runtime.errors import DatabaseBehind
+from schema.tables import metadata
+from tests.support.servers import PostgresServer
+
+
+@pytest.fixture
+def empty(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database with nothing in it."""
+    if backend == "sqlite":
+        database = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+        yield database
+        database.close()
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.new(migrated=False)
+    database = Database(url)
+    yield database
+    database.close()
+    server.drop(url)
+
+
+def columns(connection: Connection) -> dict[str, Any]:
+    """Every column as the database knows it."""
+    seen = inspect(connection)
+    return {
+        f"{table}.{column['name']}": (
+            str(column["type"]),
+            column["nullable"],
+            str(column["default"]).replace("(", "").replace(")", ""),
+        )
+        for table in metadata.tables
+        for column in seen.get_columns(table)
+    }
+
+
+def keys(connection: Connection) -> dict[str, Any]:
+    """Every primary and foreign key."""
+    seen = inspect(connection)
+    return {
+        table: (
+            seen.get_pk_constraint(table)["constrained_columns"],
+            sorted(
+                (str(key["name"]), key["constrained_columns"], key["referred_table"])
+                for key in seen.get_foreign_keys(table)
+            ),
+        )
+        for table in metadata.tables
+    }
+
+
+def indexes(connection: Connection) -> dict[str, str]:
+    """Every index as the database would write it, predicate and all."""
+    if connection.dialect.name == "sqlite":
+        query = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    else:
+        query = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    rows = connection.execute(text(query))
+    return {
+        str(name): " ".join(str(written).split())
+        for name, written in rows
+        if not str(name).startswith("alembic")
+    }
+
+
+def checks(connection: Connection) -> dict[str, str]:
+    """Every check constraint as the database would write it."""
+    seen = inspect(connection)
+    return {
+        f"{table}: {check['name']}": " ".join(check["sqltext"].split())
+        for table in metadata.tables
+        for check in seen.get_check_constraints(table)
+    }
+
+
+def test_the_migrated_database_equals_the_tables(empty: Database) -> None:
+    with empty.transaction() as connection:
+        metadata.create_all(connection)
+        described = [look(connection) for look in (columns, keys, indexes, checks)]
+        metadata.drop_all(connection)
+
+    migrations.upgrade(empty)
+
+    with empty.reading() as connection:
+        migrated = [look(connection) for look in (columns, keys, indexes, checks)]
+    assert migrated == described
+    assert len(described[3]) > 10  # the comparison compares something
+
+
+def test_nothing_is_left_to_generate(empty: Database) -> None:
+    migrations.upgrade(empty)
+
+    with empty.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_an_upgrade_twice_is_the_same_as_once(empty: Database) -> None:
+    first = migrations.upgrade(empty)
+    again = migrations.upgrade(empty)
+
+    assert first == again == migrations.head() == migrations.current(empty)
+
+
+def test_two_upgrades_at_once_are_one_after_the_other(empty: Database) -> None:
+    barrier = Barrier(2)
+    reached: list[str] = []
+
+    def upgrade() -> None:
+        barrier.wait()
+        reached.append(migrations.upgrade(empty))
+
+    threads = [Thread(target=upgrade) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert reached == [migrations.head()] * 2
+
+
+def test_a_database_that_lacks_migrations_is_refused_with_the_cure(empty: Database) -> None:
+    with pytest.raises(DatabaseBehind, match="is empty; run `pillarbox db upgrade` first"):
+        migrations.require(empty)
+
+    migrations.upgrade(empty)
+    with empty.transaction() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'older'"))
+
+    with pytest.raises(DatabaseBehind, match="at migration older and this version needs"):
+        migrations.require(empty)
