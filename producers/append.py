@@ -72,7 +72,7 @@ def emit(where: Any, what: Event | Sequence[Event]) -> Any:
 
 
 def _emit_sync(where: Any, what: Event | Sequence[Event]) -> Any:
-    return emit(where, what)
+    return cast(Any, emit)(where, what)
 
 
 def _connection(where: Session | scoped_session[Session] | Connection) -> Connection:
