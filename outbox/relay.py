@@ -44,8 +44,15 @@ FOLD_BATCH = 1_000
 ADMIT_BATCH = 500
 """Records admitted in one transaction."""
 
+SPARE = 50
+"""How many records more than the quota has room for are looked at: some need no call, and are then
+out of the way. More are read in vain while the quota is full."""
+
 RESCUE_BATCH = 500
 """Records rescued in one transaction."""
+
+ENDED = frozenset({RecordState.IN_STEP, RecordState.HELD, RecordState.DEAD})
+"""States in which a record holds up its kin no longer."""
 
 LOOK_BACK = 5.0
 """Every so many seconds one round searches without its floors, and finds what committed late or
@@ -202,24 +209,27 @@ class Relay:
             shut = gates.shut_now(connection, self._destination, now)
             on_the_queue = store.on_the_queue(connection, self._destination)
         room = 0 if shut else self._room(lane, on_the_queue.get(lane, 0))
+        if room <= 0:
+            return 0, []
+        limit = min(ADMIT_BATCH, room + SPARE)
         with self._database.transaction() as connection:
             due = store.claim_due(
                 connection,
                 self._destination,
                 lane,
                 now=now,
-                limit=ADMIT_BATCH,
+                limit=limit,
                 floor=self._floors.due.get(lane),
             )
             if not due:
                 return 0, []
-            admitting = Admitting(connection, self._contract, now, room)
+            admitting = Admitting(connection, self._contract, self._destination, now, room)
             going = admitting.run(due)
             marked = store.dispatch_all(connection, going, until=now + self._timing.ring)
         if admitting.full:
             # Nothing earlier than the first one left over needs to be looked for again.
             self._floors.due[lane] = admitting.full
-        elif len(due) == ADMIT_BATCH and due[-1].due_at is not None:
+        elif len(due) == limit and due[-1].due_at is not None:
             self._floors.due[lane] = due[-1].due_at
         rings = [Ring(record_id=one.id, token=one.token, lane=lane) for one in marked]
         return admitting.moved, rings
@@ -229,10 +239,16 @@ class Admitting:
     """Decides about one batch of due records, family by family."""
 
     def __init__(
-        self, connection: Connection, contract: Contract, now: datetime, room: int
+        self,
+        connection: Connection,
+        contract: Contract,
+        destination: str,
+        now: datetime,
+        room: int,
     ) -> None:
         self._connection = connection
         self._contract = contract
+        self._destination = destination
         self._now = now
         self._room = room
         self.moved = 0
@@ -257,9 +273,8 @@ class Admitting:
             kin[one.family] = [*others, after]
         store.update_all(self._connection, changed)
         entries.close(self._connection, closed, now=self._now)
-        for one in changed:
-            if one.state in (RecordState.IN_STEP, RecordState.HELD, RecordState.DEAD):
-                store.wake(self._connection, one.destination, one.family, self._now)
+        ended = {one.family for one in changed if one.state in ENDED}
+        store.wake_all(self._connection, self._destination, sorted(ended), self._now)
         self.moved = len(changed)
         return going
 
@@ -498,12 +513,15 @@ class Folding:
         return before is None or (before.remote_id, before.role) != (one.remote_id, one.role)
 
     def _wake(self, now: Sequence[Record]) -> None:
-        for one in now:
-            before = self._before.get(one.key)
-            if before is None or one is before:
-                continue
-            if before.remote_id != one.remote_id or one.state is not before.state:
-                store.wake(self._connection, self._destination, one.family, self._now)
+        moved = {one.family for one in now if self._moved(one)}
+        store.wake_all(self._connection, self._destination, sorted(moved), self._now)
+
+    def _moved(self, one: Record) -> bool:
+        """Whether its kin may have waited for what has just become of a record."""
+        before = self._before.get(one.key)
+        if before is None or one is before:
+            return False
+        return before.remote_id != one.remote_id or one.state is not before.state
 
 
 class FoldedMeanwhile(Exception):

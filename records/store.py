@@ -285,11 +285,20 @@ def wake(connection: Connection, destination: str, family: str, now: datetime) -
 
     Those that another transaction holds are left to it: it decides afresh.
     """
+    return wake_all(connection, destination, [family], now)
+
+
+def wake_all(
+    connection: Connection, destination: str, families: Sequence[str], now: datetime
+) -> int:
+    """Do the same for many families at once."""
+    if not families:
+        return 0
     waiting = (
         select(record.c.id)
         .where(
             record.c.destination == destination,
-            record.c.family == family,
+            among(connection, record.c.family, families),
             record.c.state == RecordState.WAITING.value,
             record.c.reason == Reason.WAITING_FOR.value,
         )

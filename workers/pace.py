@@ -23,6 +23,11 @@ ON_THE_QUEUE = 1_000
 before they are rung again."""
 
 
+REFILL = 250
+"""How many rings must be wanted before the relay tops up a full queue: a batch of this size costs
+about as many statements as a single ring. Far below what is on the queue, so no worker waits."""
+
+
 class QuotaPace:
     """Says yes, or how long to wait; the quota's other words are for people."""
 
@@ -56,7 +61,7 @@ class QuotaPace:
     def room(self, lane: Lane, on_the_queue: int) -> int:
         """Say how many more rings the quota can carry soon."""
         most = ON_THE_QUEUE - on_the_queue
-        if most <= 0:
+        if most < REFILL:
             return 0
         try:
             return min(most, self.quota.room(lane, within=AHEAD) - on_the_queue)
