@@ -187,13 +187,25 @@ def _wait(record: Record) -> str:
     if record.reason is None:
         return "is due"
     words = WAITS.get(record.reason, record.reason.value)
-    return words.format(waits_for=_whom(record.waits_for))
+    return words.format(waits_for=_whom(record))
 
 
-def _whom(waits_for: str | None) -> str:
-    if waits_for == "link" or waits_for is None:
+_OF_ITS_OWN = {
+    "enrolment": "training to be resumed, which no event has asked for",
+    "partnership": "the event that forms it",
+    "participant": "its first snapshot",
+}
+"""What a record waits for when it waits for an event about itself."""
+
+
+def _whom(record: Record) -> str:
+    if record.waits_for is None or record.waits_for == "link":
         return "its link to a participant"
-    return waits_for
+    if record.waits_for != str(record.key):
+        return record.waits_for
+    if record.key.kind == "enrolment" and record.remote_id is None:
+        return "its link to a participant"
+    return _OF_ITS_OWN.get(record.key.kind, "a further event about itself")
 
 
 def _due(record: Record, now: datetime) -> str:

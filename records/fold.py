@@ -228,7 +228,8 @@ def normalise(
     """Take out of a path what asks for nothing: repeats, and loops back to where they began.
 
     The first *pinned* moves may have happened there already and are kept whole. While the status
-    there is not known (*base* is None), a way back to it cannot be seen and is kept.
+    there is not known (*base* is None), a way back to it cannot be seen and is kept. A loop back
+    to a move that is itself unsent leaves the later one of the two, with its reason.
     """
     ends = _Ends()
     out = list(moves[:pinned])
@@ -241,12 +242,20 @@ def normalise(
         if move.to in places:
             cut = places.index(move.to)
             cut = max(cut, pinned)
-            for cancelled in (*out[cut:], move):
-                ends.say(cancelled.stamp.entry, Closed.NET_ZERO)
-            del out[cut:]
+            _cancel(out, move, cut, pinned, ends)
             continue
         out.append(move)
     return tuple(out), ends.reasons
+
+
+def _cancel(out: list[Move], move: Move, cut: int, pinned: int, ends: _Ends) -> None:
+    """Take a loop out. Where it leads back to an unsent move, the newer word for it stays."""
+    stays = cut > pinned and out[cut - 1].to == move.to
+    first = cut - 1 if stays else cut
+    cancelled = out[first:] if stays else [*out[first:], move]
+    for one in cancelled:
+        ends.say(one.stamp.entry, Closed.NET_ZERO)
+    out[first:] = [move] if stays else []
 
 
 def _repeat(out: list[Move], move: Move, pinned: int, ends: _Ends) -> None:

@@ -178,13 +178,10 @@ def _plan_declaration(record: Record, kin: Sequence[Record], now: datetime) -> P
     parent = parent_of(record, kin)
     if record.look_first or _unknown_but_not_new(record):
         return _look_up_declaration(record, parent)
-    match record.wanted("state"):
-        case "submitted":
-            return _claim(record, parent, kin, now)
-        case "voided":
-            return _void(record, parent)
-        case _:
-            return InStep()
+    wanted = record.wanted("state")
+    if wanted in LIVE:  # asked for, or found there under a claim that differs in another field
+        return _claim(record, parent, kin, now)
+    return _void(record, parent) if wanted == VOIDED else InStep()
 
 
 def _unknown_but_not_new(record: Record) -> bool:
