@@ -48,7 +48,9 @@ class Person:
     status: str = "active"
 
 
-def _ect(number: int, ref: str, schedule: str = "standard-september", cohort: str = "2025") -> Person:
+def _ect(
+    number: int, ref: str, schedule: str = "standard-september", cohort: str = "2025"
+) -> Person:
     return Person(id=f"E-{1000 + number}", ref=ref, schedule=f"ecf-{schedule}", cohort=cohort)
 
 
@@ -201,7 +203,7 @@ STORIES: Sequence[Sequence[Fields]] = (
     (_declare(_["mei-lin-cheung"], "retained-1", "2026-01-28T09:00:00Z", ATTENDED),),
     # Never was ours: the API does not show her to us.
     (_defer(_["isla-mackenzie"], "other"),),
-    # A claim that was eligible, and one that was paid, are taken back.
+    # A claim that stands there is taken back, and one that is not there: the second costs a look.
     (_void(_["nadia-rahman"], "retained-3"), _void(_["nadia-rahman"], "retained-2")),
     (_declare(_["peter-hargreaves"], "retained-1", "2025-02-12T09:00:00Z", ATTENDED),),
     # A claim was dated wrongly: void it, and claim anew. The second waits for the first.
@@ -305,7 +307,9 @@ def _saved_again(dice: Random) -> Iterator[Sequence[Fields]]:
     others = ("ecf-extended-september", "ecf-standard-january", "ecf-standard-september")
     while True:
         person = _somebody(dice)
-        trail = [_schedule(person, dice.choice(others)) for _ in range(dice.choice((0, 0, 1, 2, 4)))]
+        trail = [
+            _schedule(person, dice.choice(others)) for _ in range(dice.choice((0, 0, 1, 2, 4)))
+        ]
         yield (*trail, _schedule(person, person.schedule))
 
 
