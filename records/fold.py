@@ -229,7 +229,7 @@ def normalise(
 
     The first *pinned* moves may have happened there already and are kept whole. While the status
     there is not known (*base* is None), a way back to it cannot be seen and is kept. A loop back
-    to a move that is itself unsent leaves the later one of the two, with its reason.
+    to a move that is itself unsent, for another reason, leaves the newer reason.
     """
     ends = _Ends()
     out = list(moves[:pinned])
@@ -249,8 +249,8 @@ def normalise(
 
 
 def _cancel(out: list[Move], move: Move, cut: int, pinned: int, ends: _Ends) -> None:
-    """Take a loop out. Where it leads back to an unsent move, the newer word for it stays."""
-    stays = cut > pinned and out[cut - 1].to == move.to
+    """Take a loop out. Where it leads back to an unsent move, the newer reason for it stays."""
+    stays = cut > pinned and (out[cut - 1].to, out[cut - 1].reason) != (move.to, move.reason)
     first = cut - 1 if stays else cut
     cancelled = out[first:] if stays else [*out[first:], move]
     for one in cancelled:
