@@ -22,7 +22,7 @@ def latest_with(enrolment: Enrolment, provider: str) -> Place | None:
     found: tuple[Post, Training] | None = None
     for post in enrolment.posts:
         for training in post.trainings:
-            if training.provider != provider or training.partnership is None:
+            if training.provider != provider or not training.partnership:
                 continue
             if found is None or training.started_on >= found[1].started_on:
                 found = post, training
@@ -136,7 +136,7 @@ class Transfer:
 
 def belongs(training: Training, provider: str) -> bool:
     """Whether a period is a provider's to see."""
-    return training.provider == provider and training.partnership is not None
+    return training.provider == provider and bool(training.partnership)
 
 
 def transfers(person: Person, provider: str) -> list[Transfer]:
@@ -236,7 +236,7 @@ def declaration_seen_by(
     ends: dict[str, Training] = {}
     for _, training in enrolment.trainings():
         other = training.provider
-        if not other or other == by or training.partnership is None:
+        if not other or other == by or not training.partnership:
             continue
         if other not in ends or training.started_on >= ends[other].started_on:
             ends[other] = training

@@ -36,6 +36,8 @@ WATCH_EVERY_S = 5.0
 
 CONTROL = b"/_sandbox"
 
+NOT_HTTP = Answer(status=400, headers=(("content-type", "text/html"),))
+
 NO_BODY = frozenset({204, 304})
 
 
@@ -73,6 +75,7 @@ class Connection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._receiving = False
+        self._too_large: int | None = None
         self._start_message()
 
     # asyncio's side
@@ -101,9 +104,7 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._broken = True  # what follows is no HTTP any more; the request itself is answered
         except httptools.HttpParserError:
-            self._refuse(Answer(status=400, headers=(("content-type", "text/html"),)))
-        except _TooLarge as refusal:
-            self._refuse(html_status(refusal.status))
+            self._refuse(html_status(self._too_large) if self._too_large else NOT_HTTP)
         self._next()
 
     def eof_received(self) -> bool:
@@ -156,7 +157,7 @@ class Connection(asyncio.Protocol):
     def _count_header(self, size: int) -> None:
         self._header_size += size
         if self._header_size > LARGEST_HEADER:
-            raise _TooLarge(431)
+            self._stop_reading(431)
 
     def on_headers_complete(self) -> None:
         expects = any(name.lower() == b"expect" for name, _ in self._headers)
@@ -168,7 +169,12 @@ class Connection(asyncio.Protocol):
         self._body_size += len(body)
         most = LARGEST_CONTROL_BODY if self._url.startswith(CONTROL) else LARGEST_BODY
         if self._body_size > most:
-            raise _TooLarge(413)
+            self._stop_reading(413)
+
+    def _stop_reading(self, status: int) -> None:
+        """Have the parser give up; it tells only that it did, so the reason is kept here."""
+        self._too_large = status
+        raise ValueError(status)
 
     def on_message_complete(self) -> None:
         self._receiving = False
@@ -258,12 +264,6 @@ class _Sender:
         self._connection.answered(self, answer, truncate)
         if self.later:
             self._connection.resume()
-
-
-class _TooLarge(Exception):
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
 
 
 def encoded_head(answer: Answer, now: datetime, *, ends: bool) -> bytes:

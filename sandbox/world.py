@@ -362,8 +362,9 @@ def read_partnership(reader: Reader, fields: Fields, row: RawRow, default: datet
         created_at=created,
         updated_at=updated,
     )
+    unpaired = fields.flag_or("unpaired_since", False)
     fields.done()
-    partner = reader.state.delivery_partners.get(partnership.delivery_partner)
+    partner = None if unpaired else reader.state.delivery_partners.get(partnership.delivery_partner)
     pairing = partnership.provider, partnership.cohort
     if partner and partnership.provider and partnership.cohort and pairing not in partner.pairings:
         fields.complain(

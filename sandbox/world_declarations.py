@@ -33,6 +33,7 @@ def _declaration(reader: Reader, fields: Fields, row: RawRow) -> Declaration | N
     role = _role(fields, person)
     enrolment = person.enrolment(role) if person and role else None
     if person is None or enrolment is None or role is None:
+        fields.take_rest()  # what is wrong was said; the rest cannot be judged
         return None
     by = _by(reader, fields, enrolment)
     given_date = fields.maybe_instant("date")
@@ -115,7 +116,8 @@ def _delivery_partner(reader: Reader, fields: Fields, made: "_Made") -> str | No
     if made.place is None:
         fields.complain("delivery_partner", "missing key: no training with that provider")
         return None
-    return made.state.partnerships[made.place.training.partnership or ""].delivery_partner
+    partnership = made.state.partnerships.get(made.place.training.partnership or "")
+    return partnership.delivery_partner if partnership else None
 
 
 def _statement(reader: Reader, fields: Fields, key: str, default: str | None) -> str | None:

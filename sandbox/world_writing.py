@@ -1,8 +1,9 @@
 """The world as it is, written in the long form with every default spelled out.
 
-Putting it back gives the same state. Two keys appear only where what they say does not follow
+Putting it back gives the same state. Three keys appear only where what they say does not follow
 from the rest: `mentor_shown` of an ECT whose new mentor the nightly refresh has not noticed yet,
-and `training_started_on` of a declaration made under another period than its date suggests.
+`training_started_on` of a declaration made under another period than its date suggests, and
+`unpaired_since` of a partnership whose delivery partner has lost the pairing since.
 """
 
 from collections.abc import Iterable, Sequence
@@ -48,7 +49,9 @@ def world_of(state: State, *, clock: Json, pending: Sequence[object], now: datet
             p.ref: _delivery_partner(p) for p in ordered(state.delivery_partners.values())
         },
         "schools": {s.ref: _school(s) for s in ordered(state.schools.values())},
-        "partnerships": {p.ref: _partnership(p) for p in ordered(state.partnerships.values())},
+        "partnerships": {
+            p.ref: _partnership(p, state) for p in ordered(state.partnerships.values())
+        },
         "statements": {s.ref: _statement(s) for s in ordered(state.statements.values())},
         "participants": {p.ref: _person(p, today) for p in ordered(state.people.values())},
         "declarations": {
@@ -123,13 +126,16 @@ def _school(school: School) -> Json:
     }
 
 
-def _partnership(partnership: Partnership) -> Json:
+def _partnership(partnership: Partnership, state: State) -> Json:
+    pairing = partnership.provider, partnership.cohort
+    paired = pairing in state.delivery_partners[partnership.delivery_partner].pairings
     return {
         "id": partnership.id,
         "school": partnership.school,
         "provider": partnership.provider,
         "delivery_partner": partnership.delivery_partner,
         "cohort": partnership.cohort,
+        **({} if paired else {"unpaired_since": True}),
         **_stamps(partnership),
     }
 

@@ -256,9 +256,9 @@ class Hand:
         given = {"Content-Type": "application/json", **headers}
         return self.call(method, f"/api/v3{path}", headers=self._headers(by, given), body=body)
 
-    def _headers(self, by: str, more: Mapping[str, str]) -> Json:
+    def _headers(self, by: str, more: Mapping[str, str]) -> dict[str, str]:
         fixed = {"Authorization": f"Bearer sandbox-{by}", "Accept": "application/json"}
-        return cast("Json", {**fixed, **{k.replace("_", "-"): v for k, v in more.items()}})
+        return {**fixed, **{name.replace("_", "-"): value for name, value in more.items()}}
 
     def participant(self, ref: str, *, by: str = "fenland") -> Got:
         return self.get(f"/participants/{self.ids[ref]}", by=by)

@@ -88,9 +88,7 @@ def test_who_is_not_fundable_yet_gets_a_submitted_declaration(hand: Hand) -> Non
 def test_the_values_must_be_there(hand: Hand) -> None:
     one(hand)
 
-    got = hand.declare(
-        "e", "", participant_id="", course_identifier=None, declaration_date=MISSING
-    )
+    got = hand.declare("e", "", participant_id="", course_identifier=None, declaration_date=MISSING)
 
     assert refused(
         got,
@@ -133,9 +131,7 @@ def test_a_live_declaration_of_the_type_is_a_duplicate_whoever_made_it(
     hand: Hand, state: str
 ) -> None:
     moved = an_ect(
-        training=a_training(
-            provider="rival", partnership="mill-rival", finished_on="2025-10-10"
-        ),
+        training=a_training(provider="rival", partnership="mill-rival", finished_on="2025-10-10"),
         then_training=a_training(started_on="2025-10-11"),
     )
     one(hand, moved, declarations={"d": a_declaration("e", by="rival", state=state)})
@@ -229,9 +225,7 @@ def test_mentors_from_2025_are_started_and_completed_only(hand: Hand) -> None:
         ("completed", "other", False),
     ],
 )
-def test_evidence_of_ects_from_2025(
-    hand: Hand, kind: str, evidence: str, accepted: bool
-) -> None:
+def test_evidence_of_ects_from_2025(hand: Hand, kind: str, evidence: str, accepted: bool) -> None:
     one(hand)
 
     got = hand.declare("e", kind, evidence_held=evidence)
@@ -296,9 +290,7 @@ def test_a_deferral_does_not_block_a_declaration(hand: Hand) -> None:
 
 def test_nothing_is_declared_in_a_frozen_cohort(hand: Hand) -> None:
     hand.world(
-        a_world(
-            participants={"e": an_ect()}, cohorts={"2025": {"payments_frozen_at": NOON}}
-        )
+        a_world(participants={"e": an_ect()}, cohorts={"2025": {"payments_frozen_at": NOON}})
     )
 
     assert refused(

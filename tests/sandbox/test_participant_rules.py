@@ -403,7 +403,7 @@ def test_a_resume_that_records_contradict_is_refused_without_a_list(hand: Hand) 
 
 def test_resuming_without_a_course_leaves_no_attribute_at_all(hand: Hand) -> None:
     one(hand, an_ect(deferral=DEFERRED))
-    body = {"data": {"type": "participant-resume", "attributes": {}}}
+    body: Json = {"data": cast("Json", {"attributes": {}})}
 
     assert hand.send("PUT", f"/participants/{hand.ids['e']}/resume", body).status == 400
 

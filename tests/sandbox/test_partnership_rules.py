@@ -161,12 +161,8 @@ def test_the_delivery_partner_must_be_known_and_paired_with_you(hand: Hand) -> N
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_a_correction_keeps_the_id_and_moves_all_that_is_under_it(
-    hand: Hand, method: str
-) -> None:
-    hand.world(
-        a_world(participants={"e": an_ect()}, declarations={"d": a_declaration("e")})
-    )
+def test_a_correction_keeps_the_id_and_moves_all_that_is_under_it(hand: Hand, method: str) -> None:
+    hand.world(a_world(participants={"e": an_ect()}, declarations={"d": a_declaration("e")}))
 
     got = correct(hand, "mill-25", hand.ids["spoke"], method=method)
 

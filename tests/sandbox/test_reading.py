@@ -251,9 +251,7 @@ def test_others_live_declarations_show_up_to_the_end_of_your_training(hand: Hand
         ("sort=-created_at", ["old", "own", "early"]),
     ],
 )
-def test_declarations_are_filtered_and_not_sorted(
-    hand: Hand, query: str, found: list[str]
-) -> None:
+def test_declarations_are_filtered_and_not_sorted(hand: Hand, query: str, found: list[str]) -> None:
     hand.world(declared_world())
 
     assert hand.refs("/participant-declarations?" + query.format(**hand.ids)) == found
@@ -373,7 +371,11 @@ def test_statements_are_output_ones_by_payment_date(hand: Hand) -> None:
     )
 
     assert hand.refs("/statements") == ["early", "dec", "dec-24", "later"]
-    assert hand.refs("/statements?filter[cohort]=2025&sort=-created_at") == ["early", "dec", "later"]
+    assert hand.refs("/statements?filter[cohort]=2025&sort=-created_at") == [
+        "early",
+        "dec",
+        "later",
+    ]
     assert hand.get(f"/statements/{hand.ids['fee']}").status == 404
     assert hand.get(f"/statements/{hand.ids['early']}").attributes == {
         "month": "May",
@@ -460,9 +462,7 @@ def test_transfers_are_matched_by_your_own_side_only(hand: Hand) -> None:
 
 
 def test_a_leaver_whose_new_school_is_not_known_has_an_unknown_transfer(hand: Hand) -> None:
-    leaver = an_ect(
-        school_finished_on="2025-11-20", training=a_training(finished_on="2025-11-20")
-    )
+    leaver = an_ect(school_finished_on="2025-11-20", training=a_training(finished_on="2025-11-20"))
     hand.world(a_world(participants={"e": leaver, "stays": an_ect()}))
 
     assert hand.refs("/participants/transfers") == ["e"]

@@ -51,8 +51,20 @@ def one(hand: Hand, person: Json, **sections: object) -> None:
     hand.world(a_world(participants={"e": person}, **sections))
 
 
-def change(hand: Hand, to: object = EXTENDED, **attributes: object) -> Got:
-    return hand.act("e", "change-schedule", schedule_identifier=to, **attributes)
+def change(
+    hand: Hand,
+    to: object = EXTENDED,
+    *,
+    course_identifier: str = "ecf-induction",
+    cohort: object = None,
+) -> Got:
+    return hand.act(
+        "e",
+        "change-schedule",
+        schedule_identifier=to,
+        course_identifier=course_identifier,
+        cohort=cohort,
+    )
 
 
 def refused(got: Got, *errors: tuple[str, str]) -> bool:
@@ -83,9 +95,7 @@ def test_a_period_that_began_before_today_is_ended_yesterday(hand: Hand) -> None
 
 
 @pytest.mark.parametrize("started_on", ["2025-11-14", TOMORROW])
-def test_a_period_that_began_today_or_later_is_edited_in_place(
-    hand: Hand, started_on: str
-) -> None:
+def test_a_period_that_began_today_or_later_is_edited_in_place(hand: Hand, started_on: str) -> None:
     one(hand, an_ect(training=a_training(started_on=started_on)))
 
     assert change(hand).status == 200
@@ -118,9 +128,7 @@ def test_an_ect_has_no_replacement_schedule(hand: Hand) -> None:
     one(hand, an_ect())
     detail = "Selected schedule is not valid for the course_identifier"
 
-    assert refused(
-        change(hand, "ecf-replacement-september"), ("schedule_identifier", detail)
-    )
+    assert refused(change(hand, "ecf-replacement-september"), ("schedule_identifier", detail))
 
 
 def test_a_mentor_has_no_reduced_schedule(hand: Hand) -> None:
@@ -176,9 +184,7 @@ def test_a_cohort_without_a_partnership_is_refused(hand: Hand) -> None:
 
 
 def test_a_frozen_cohort_takes_back_only_its_own(hand: Hand) -> None:
-    once = a_training(
-        partnership="mill-21", started_on="2021-09-01", finished_on="2025-08-31"
-    )
+    once = a_training(partnership="mill-21", started_on="2021-09-01", finished_on="2025-08-31")
     hand.world(
         a_world(
             participants={
