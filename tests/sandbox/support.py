@@ -203,9 +203,19 @@ class Hand:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        host, _, port = sandbox.root_url.removeprefix("http://").rpartition(":")
-        self._connection = http.client.HTTPConnection(host, int(port), timeout=10)
         self.ids: Mapping[str, str] = {}
+        self.renew()
+
+    def renew(self) -> None:
+        """Use a new connection, the old one having ended."""
+        host, _, port = self.sandbox.root_url.removeprefix("http://").rpartition(":")
+        self._connection = http.client.HTTPConnection(host, int(port), timeout=10)
+
+    def another(self) -> "Hand":
+        """Another caller, who knows the same ids."""
+        other = Hand(self.sandbox)
+        other.ids = self.ids
+        return other
 
     def call(
         self,
