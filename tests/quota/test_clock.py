@@ -54,6 +54,33 @@ def test_a_process_that_was_not_there_before_the_step_is_not_fooled(bench: Bench
     assert isinstance(newcomer.ask(Lane.LIVE), Wait)
 
 
+@pytest.mark.parametrize("idle", [1.0, 100.0])
+def test_a_clock_that_went_back_does_not_make_slots_count_longer(bench: Bench, idle: float) -> None:
+    """Noticed by Redis's own last time, or, after a pause longer than the step, by the caller's."""
+    quota = bench.quota(calls=5, window=300)
+    bench.calls(quota, Lane.LIVE, at_most=1)
+    bench.later(idle)
+    bench.clock.redis_ahead -= 60
+
+    bench.let_in(quota)
+
+    assert quota.fill().used == 1
+    assert quota.fill().next_free[0].total_seconds() == pytest.approx(300.3 - idle - 3, abs=0.1)
+
+
+def test_a_newcomer_does_not_wait_for_a_clock_to_catch_up(bench: Bench) -> None:
+    gone = bench.quota(calls=5, window=WINDOW)
+    bench.grants(gone, Lane.LIVE)
+    bench.later(700)
+    bench.clock.redis_ahead -= TEN_MINUTES + 110
+
+    newcomer = bench.process(calls=5, window=WINDOW)
+    bench.let_in(newcomer)
+    bench.let_in(newcomer)
+
+    assert newcomer.fill().used == 0
+
+
 def test_a_clock_that_only_drifts_is_no_loss(bench: Bench) -> None:
     quota = bench.quota(calls=5, window=WINDOW)
     for _ in range(60):

@@ -121,6 +121,17 @@ def test_no_lane_starves_however_small_the_limit(
     assert len(world.server().arrivals) >= 8 * calls
 
 
+def test_with_one_slot_the_lane_served_longest_ago_goes_first(bench: Bench) -> None:
+    quota = bench.quota(calls=1, window=WINDOW)
+    bench.calls(quota, Lane.LIVE, at_most=1)
+    answer = quota.ask(Lane.POLL)
+    assert isinstance(answer, Wait)
+    bench.clock.goes_on(answer.wait)
+
+    assert isinstance(quota.ask(Lane.LIVE), Wait)
+    assert isinstance(quota.ask(Lane.POLL), Granted)
+
+
 def test_a_lane_that_wakes_up_has_its_share_within_a_window(client: Redis, namespace: str) -> None:
     limit = Limit(calls=20, window=timedelta(seconds=4))
     world = World(client, limit=limit, seed=1, namespace=namespace)

@@ -5,10 +5,20 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.quota import MARK_BY, MARK_MARGIN, Granted, PastCall, Wait, WaitReason
-from runtime.redis import connect
+from gateway.quota import (
+    MARK_BY,
+    MARK_MARGIN,
+    Granted,
+    Limit,
+    PastCall,
+    Quota,
+    Wait,
+    WaitReason,
+)
+from runtime.redis import Redis, connect, new_stand_in
 from schema.states import Lane
 from tests.quota.conftest import Bench, RedisChild
+from tests.quota.world import HOLD
 
 WINDOW = 10
 SETTLED = (MARK_BY + MARK_MARGIN).total_seconds()
@@ -62,9 +72,13 @@ def test_calls_in_flight_in_the_database_are_counted(bench: Bench) -> None:
     quota = bench.quota(calls=5, window=WINDOW)
     bench.grants(quota, Lane.LIVE, at_most=2)
     bench.forget_everything()
-    bench.let_in(quota)
+    quota = bench.quota(calls=5, window=WINDOW)
 
     assert (quota.fill().used, quota.fill().in_flight) == (2, 2)
+    bench.later(HOLD.total_seconds() + WINDOW - 3 - 0.1)
+    assert quota.fill().used == 2
+    bench.later(0.2)
+    assert quota.fill().used == 0
 
 
 def test_a_call_that_was_granted_but_not_marked_when_redis_forgot_is_counted(bench: Bench) -> None:
@@ -129,14 +143,62 @@ def test_a_database_that_fails_leaves_the_log_closed_and_is_asked_again(bench: B
     def fails() -> Sequence[PastCall]:
         raise DatabaseAway
 
+    def fails_once() -> Sequence[PastCall]:
+        return next(attempts)()
+
     attempts = iter([fails, list[PastCall]])
-    quota = bench.process(recent=lambda: next(attempts)())
+    quota = bench.process(recent=fails_once)
     quota.ask(Lane.LIVE)
     bench.later(3)
 
     with pytest.raises(DatabaseAway):
         quota.ask(Lane.LIVE)
     assert isinstance(quota.ask(Lane.LIVE), Granted)
+
+
+def test_a_log_that_is_lost_while_the_database_is_read_stays_closed(bench: Bench) -> None:
+    """What was read may lack a call that was marked since."""
+
+    def reads_slowly() -> Sequence[PastCall]:
+        rows = bench.database.recent()
+        bench.forget_everything()
+        return rows
+
+    quota = bench.process(recent=reads_slowly)
+    quota.ask(Lane.LIVE)
+    bench.later(3)
+
+    assert isinstance(quota.ask(Lane.LIVE), Wait)
+    assert not quota.fill().is_open
+
+
+def test_a_process_alone_with_its_stand_in_need_not_wait(namespace: str) -> None:
+    quota = a_quota_on_the_stand_in(new_stand_in(), namespace)
+
+    assert isinstance(quota.ask(Lane.LIVE), Granted)
+
+
+def test_a_process_alone_with_its_stand_in_knows_its_own_grants(namespace: str) -> None:
+    """Without a wait the database may not have the mark yet."""
+    stand_in = new_stand_in()
+    quota = a_quota_on_the_stand_in(stand_in, namespace)
+    assert isinstance(quota.ask(Lane.LIVE), Granted)
+
+    stand_in.flushall()  # pyright: ignore[reportUnknownMemberType]
+
+    assert isinstance(quota.ask(Lane.LIVE), Wait)
+    assert quota.fill().used == 1
+
+
+def a_quota_on_the_stand_in(stand_in: Redis, namespace: str) -> Quota:
+    return Quota(
+        stand_in,
+        key_name="key",
+        limit=Limit(calls=1, window=timedelta(seconds=WINDOW)),
+        hold=HOLD,
+        recent=tuple,
+        namespace=namespace,
+    )
 
 
 def test_one_set_thrown_away_is_a_loss(bench: Bench) -> None:
