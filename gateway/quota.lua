@@ -410,6 +410,7 @@ end
 
 -- A call whose slot is gone (the log was lost, the answer came very late) gets it again.
 function operations.answered()
+  seq = seq + 1 -- a memory from before this answer is behind what its caller knows
   redis.call('ZREM', FLIGHT, arg.grant)
   put(arg.lane, arg.grant, now + keep)
   return reply('done')
@@ -431,24 +432,9 @@ function operations.refused()
   return reply('done')
 end
 
--- Only a clock that went back can leave a slot that counts longer than any can.
-local function counts_too_long()
-  for _, lane in ipairs(LANES) do
-    local last = redis.call('ZREVRANGE', SLOTS[lane], 0, 0, 'WITHSCORES')
-    if last[2] and tonumber(last[2]) > now + hold + keep + tonumber(arg.jitter) then return true end
-  end
-  return false
-end
-
 -- Adds what the database knows, one call a line; what the log knows better stays.
 function operations.merge()
   if arg.token ~= token() then return reply('closed') end
-  if counts_too_long() then
-    renew()
-    clear_log()
-    if ADDRESS then clear_address() end
-    return reply('closed')
-  end
   local line = '(%S+) (%S+) (%S+) (%S+) ([^\n]*)\n'
   for grant, lane, left, state, key in string.gmatch(arg.calls, line) do
     local at = now + tonumber(left)
@@ -468,6 +454,8 @@ function operations.merge()
   if address then address.opened = address.opened or text(now) end
   return reply('done')
 end
+
+function operations.prepare() return reply(is_ready() and 'ready' or 'closed') end
 
 function operations.lose() return reply('closed') end
 

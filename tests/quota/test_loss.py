@@ -264,6 +264,16 @@ def test_a_new_process_beside_busy_ones_starts_within_seconds(bench: Bench) -> N
     assert busy.fill().used == 3
 
 
+def test_a_process_that_prepares_is_granted_its_first_slot_at_once(bench: Bench) -> None:
+    quota = bench.process()
+    assert isinstance(quota.prepare(), Wait)
+    bench.later(3)
+    assert quota.prepare() is None
+    assert quota.prepare() is None
+
+    assert isinstance(quota.ask(Lane.LIVE), Granted)
+
+
 def test_a_negative_age_counts_as_just_now(bench: Bench) -> None:
     """The database's clock went back after the answer was written down."""
     quota = bench.quota(calls=5, window=WINDOW)
