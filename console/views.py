@@ -37,13 +37,13 @@ CLOSED = {
 }
 
 WAITS = {
-    Reason.SETTLING: "waits a moment for more edits",
-    Reason.WAITING_FOR: "waits for {waits_for}",
-    Reason.BACKOFF: "will be tried again after a failure",
+    Reason.SETTLING: "it waits a moment for more edits",
+    Reason.WAITING_FOR: "it waits for {waits_for}",
+    Reason.BACKOFF: "it will be tried again after a failure",
     Reason.SNOOZED: "the API says not today; it is tried again after midnight in London",
-    Reason.QUOTA: "waits for room in the quota",
-    Reason.GATE: "waits because calls to the API are stopped for now",
-    Reason.LOOK_FIRST: "is about to be looked up there",
+    Reason.QUOTA: "it waits for room in the quota",
+    Reason.GATE: "it waits because calls to the API are stopped for now",
+    Reason.LOOK_FIRST: "it is about to be looked up there",
 }
 
 ASIDE = {
@@ -95,7 +95,7 @@ def verdict(record: Record, now: datetime) -> str:
         case RecordState.IN_STEP:
             return f"In step: what we hold is what the API accepted, as of {london(record.accepted_at)}."
         case RecordState.WAITING:
-            return f"Waiting: it {_wait(record)}{_due(record, now)}."
+            return f"Waiting: {_wait(record)}{_due(record, now)}."
         case RecordState.DISPATCHED:
             return "Waiting: it is on the queue, a worker will send it in a moment."
         case RecordState.TAKEN:
@@ -185,7 +185,7 @@ _ORDER = ("event", "call", "closed")
 
 def _wait(record: Record) -> str:
     if record.reason is None:
-        return "is due"
+        return "it is due"
     words = WAITS.get(record.reason, record.reason.value)
     return words.format(waits_for=_whom(record))
 

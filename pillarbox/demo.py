@@ -98,6 +98,7 @@ def is_still(connection: Connection, destination: str, now: datetime) -> bool:
             record.c.destination == destination,
             record.c.state.in_(("dispatched", "taken", "waiting", "in_doubt")),
             (record.c.lease_until.is_not(None))
+            | (record.c.due_at <= now)  # woken, and not looked at yet
             | (
                 (record.c.due_at <= now + SETTLED_WAIT)
                 & (func.coalesce(record.c.reason, "") != Reason.WAITING_FOR.value)
