@@ -33,10 +33,15 @@ until a little after it was told to come back; slots go first to lanes that want
 than their share. Shares add up to all slots, so no lane can be starved. Where there are fewer than
 three slots, lanes that want one take turns.
 
-Known limits: two steps of Redis's clock that cancel out between two requests of a process, while
-only processes that came in between were calling; a server that is promoted while its predecessor
-goes on serving; a step of the database's clock forward at the same time as a loss; a process frozen
-between its last check and the system call that sends.
+**Alone.** On the stand-in no other process can hold a grant, and this one adds its own to what the
+database knows; so there is nothing to wait for, neither at the start nor after a loss.
+
+Known limits: a step of Redis's clock smaller than the round trip that would show it; two steps that
+cancel out between two requests of a process, while only processes that came in between were
+calling; a server that is promoted while its predecessor goes on serving; a step of the database's
+clock forward at the same time as a loss; a process frozen between its last check and the system
+call that sends; and, where keys of several databases share a source address, the calls of the
+others after a loss.
 """
 
 import logging
