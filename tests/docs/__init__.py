@@ -1,0 +1,1 @@
+"""The documentation: complete, and true where it shows code or names a test."""

@@ -1,0 +1,657 @@
+"""Writes `docs/reference/` and `.env.example` from the code itself.
+
+One idea: what the code can tell is taken from it; what only a person can say is a sentence here,
+keyed by the thing it explains, so that a new thing without a sentence stops the build.
+
+    python -m tests.docs.reference
+"""
+
+import json
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import typer
+from pydantic.fields import FieldInfo
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Table
+from sqlalchemy.dialects import postgresql
+
+from gateway import answers
+from gateway.contracts import lead_provider_v3
+from pillarbox.__main__ import app
+from schema.events import EVENTS, Event
+from schema.outcomes import OutcomeName
+from schema.states import (
+    DEAD_LETTERS,
+    DOUBTS,
+    HOLDS,
+    WAITS,
+    Closed,
+    EntryState,
+    GateReason,
+    Reason,
+    RecordState,
+)
+from schema.tables import metadata
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / "reference"
+
+MADE = "<!-- Made by `python -m tests.docs.reference`; a test keeps it so. -->"
+
+
+def pages() -> dict[Path, str]:
+    """Give every page this module makes, by its path."""
+    made = {
+        "commands.md": commands(),
+        "settings.md": settings(),
+        "events.md": events(),
+        "outcomes.md": outcomes(),
+        "reasons.md": reasons(),
+        "tables.md": tables(),
+        "log-events.md": log_events(),
+    }
+    found = {FOLDER / name: _page(text) for name, text in made.items()}
+    found[ROOT / ".env.example"] = environment_example()
+    return found
+
+
+def _page(text: str) -> str:
+    title, _, rest = text.strip().partition("\n")
+    return f"{title}\n\n{MADE}\n{rest}\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+# commands
+
+EXIT_CODES = (
+    ("0", "done"),
+    ("1", "something unexpected; the traceback is on stderr"),
+    ("2", "usage: an argument, a variable or an event is wrong; the sentence names it"),
+    ("3", "a dependency cannot be reached: database, Redis, the API's address"),
+    ("4", "nothing matched"),
+    ("5", "partly done: some lines of a file were faulty"),
+    ("6", "attention needed: `check --role`, `status --check`, a demo that did not come to rest"),
+    ("130", "Ctrl-C"),
+)
+
+
+def commands() -> str:
+    """Every command with its arguments and options."""
+    parts = [
+        "# Commands",
+        "Every reading command takes `--json`: one object or list on stdout, stable keys, times in "
+        "UTC. Logs go to stderr. Times in tables for people are London's.",
+        "## Exit codes",
+        _table(("Code", "Meaning"), EXIT_CODES),
+    ]
+    for path, command in leaves():
+        parts += [f"## {path}", _command(path, command)]
+    return "\n\n".join(parts)
+
+
+def leaves() -> list[tuple[str, Any]]:
+    """Give every command, with the words that call it."""
+    return list(_leaves(typer.main.get_command(app), "pillarbox"))
+
+
+def _leaves(group: Any, path: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _leaves(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+def parameters(command: Any) -> tuple[list[Any], list[Any]]:
+    """Give a command's arguments and its options."""
+    named = [one for one in command.params if one.name != "help"]
+    arguments = [one for one in named if one.param_type_name == "argument"]
+    return arguments, [one for one in named if one not in arguments]
+
+
+def _command(path: str, command: Any) -> str:
+    arguments, options = parameters(command)
+    words = [path, *(_metavar(one) for one in arguments), *(["[OPTIONS]"] if options else [])]
+    parts = [f"```\n{' '.join(words)}\n```", " ".join((command.help or "").split())]
+    rows = [(f"`{_metavar(one)}`", "", one.help or "") for one in arguments]
+    rows += [(_flags(one), _default(one), one.help or "") for one in options]
+    if rows:
+        parts.append(_table(("Name", "Default", "Meaning"), rows))
+    return "\n\n".join(parts)
+
+
+def _metavar(one: Any) -> str:
+    return str(one.metavar or one.name.upper())
+
+
+def _flags(one: Any) -> str:
+    return ", ".join(f"`{flag}`" for flag in one.opts)
+
+
+def _default(one: Any) -> str:
+    if one.is_flag or not isinstance(one.default, str | int | float):
+        return ""
+    return f"`{one.default}`"
+
+
+# settings
+
+SETTINGS: Sequence[tuple[str, str, str]] = (
+    ("DATABASE_URL", "sqlite:///.pillarbox/pillarbox.db",
+     "The database. `postgresql://user@host/name` in production; `postgres://` is understood."),
+    ("REDIS_URL", "",
+     "Redis, such as `redis://host:6379/0`. Without it a stand-in inside the process, good for one process only."),
+    ("PILLARBOX_API_URL", "",
+     "Base URL of the API; https, or http on this computer. It ends in `/api/v3`."),
+    ("PILLARBOX_API_TOKEN", "", "The API's key. Never shown, never logged."),
+    ("PILLARBOX_API_TOKEN_FILE", "",
+     "A file that holds the key instead; read for each call, so a rotated key needs no restart."),
+    ("PILLARBOX_CONTRACT", "lead_provider_v3", "Which API it is: `lead_provider_v3` or `guidance`."),
+    ("PILLARBOX_QUOTA", "1000/300", "Calls per window of the key: calls/seconds."),
+    ("PILLARBOX_KEY_NAME", "default",
+     "What the key is called. The quota is counted on this name, so a rotated key keeps its count."),
+    ("PILLARBOX_ADDRESS", "",
+     "Name of the source address, where several keys share one. Without it no address is counted."),
+    ("PILLARBOX_ADDRESS_QUOTA", "1500/300", "Calls per window of that address."),
+    ("PILLARBOX_SETTLE", "30s", "How long a burst of edits of one record may go on before it is sent."),
+    ("PILLARBOX_SEND_BY", "10s",
+     "How long after the mark \"about to send\" bytes may still leave."),
+    ("PILLARBOX_DEADLINE", "30s", "How long one call may take in all."),
+    ("PILLARBOX_LEASE", "2m",
+     "How long a worker holds a record. Must be longer than SEND_BY + DEADLINE + 30 s."),
+    ("PILLARBOX_QUARANTINE", "2m",
+     "How long after a call without an answer nobody looks: it may still land."),
+    ("PILLARBOX_OFFPEAK", "22:00-06:00", "Hours in London for what is large. Read, and not used yet."),
+    ("PILLARBOX_DESTINATIONS", "",
+     "A TOML file of several destinations; then the variables of the one are not read."),
+    ("PILLARBOX_NAMESPACE", "pillarbox", "Prefix of every key in Redis, where it is shared."),
+    ("LOG_FORMAT", "auto", "`json`, `text`, or `auto`: text on a terminal, else JSON."),
+    ("LOG_LEVEL", "INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`."),
+)  # fmt: skip
+"""Name, default, meaning."""
+
+
+def settings() -> str:
+    """Every variable."""
+    rows = [
+        (f"`{name}`", f"`{default}`" if default else "", told) for name, default, told in SETTINGS
+    ]
+    return "\n\n".join(
+        (
+            "# Settings",
+            "All settings are environment variables, read once when a process starts. Durations read "
+            "`30s`, `5m`, `2h`. An unknown name that begins with `PILLARBOX_` is refused, with the "
+            "nearest right one. `pillarbox config show` prints what was understood, without keys.",
+            _table(("Variable", "Default", "Meaning"), rows),
+            "## Several destinations",
+            "`PILLARBOX_DESTINATIONS` names a TOML file with one table per destination. Every value "
+            "is text. `url` and `contract` are needed, and one of `token_variable` (the name of a "
+            "variable that holds the key) and `token_file`. `key_name` is the table's name unless "
+            "given; `quota`, `address` and `address_quota` are as above.",
+            "```toml\n"
+            "[destinations.harbour]\n"
+            'contract = "lead_provider_v3"\n'
+            'url = "https://api.example/api/v3"\n'
+            'token_variable = "HARBOUR_TOKEN"\n'
+            'address = "office"\n'
+            "\n"
+            "[destinations.northmoor]\n"
+            'contract = "lead_provider_v3"\n'
+            'url = "https://api.example/api/v3"\n'
+            'token_file = "/run/secrets/northmoor"\n'
+            'quota = "1000/300"\n'
+            'address = "office"\n'
+            "```",
+        )
+    )
+
+
+def environment_example() -> str:
+    """Every variable with its default, commented out."""
+    lines = [
+        "# Every variable of Pillarbox with its default. `pillarbox config show` says what is in force."
+    ]
+    for name, default, told in SETTINGS:
+        plain = told.replace("`", "")
+        lines += ["", f"# {plain}", f"#{name}={default}"]
+    return "\n".join(lines) + "\n"
+
+
+# events
+
+_ID = "51a0f0e7-038d-54ff-9b88-0a24f263e320"
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "participant_linked": {"participant_id": _ID, "course_identifier": "ecf-induction"},
+    "participant_deferred": {"reason": "parental-leave"},
+    "participant_resumed": {},
+    "participant_withdrawn": {"reason": "left-teaching-profession"},
+    "schedule_changed": {"schedule_identifier": "ecf-extended-september", "cohort": "2025"},
+    "mentor_changed": {"mentor_id": _ID},
+    "declaration_made": {
+        "declaration_type": "started",
+        "declaration_date": "2025-09-20T09:00:00Z",
+        "evidence_held": "training-event-attended",
+    },
+    "declaration_voided": {"declaration_type": "started"},
+    "partnership_formed": {"cohort": "2025", "school_id": _ID, "delivery_partner_id": _ID},
+    "partnership_changed": {"delivery_partner_id": _ID},
+    "record_snapshot": {"kind": "enrolment", "state": {"training_status": "deferred"}},
+}
+ENVELOPE: Mapping[str, str] = {
+    "event": "its name, in the past tense",
+    "source_id": "the local id of the enrolment (one person in one role), or of the partnership",
+    "source": "the local system that says it",
+    "event_id": "that system's own reference; the same one twice is one entry, with other content it is refused",
+    "version": "a number that grows with each change of the thing; decides order within one source",
+    "happened_at": "when it happened; an event that happened earlier than the one that set a field is superseded",
+    "seen": "the position of the feed the system had read; kept, and not used yet",
+    "destination": "which destination it is for",
+    "actor": "who did it, for the record's story",
+}
+
+
+def events() -> str:
+    """Every event with its fields."""
+    rows = [
+        (f"`{name}`", _required(Event.model_fields[name]), told) for name, told in ENVELOPE.items()
+    ]
+    parts = [
+        "# Events",
+        "One JSON object a line. Fields that no event has, values outside a list and dates without a "
+        "zone are refused, with the field named.",
+        "## What every event may carry",
+        _table(("Field", "Needed", "Meaning"), rows),
+    ]
+    for name, model in EVENTS.items():
+        parts += [f"## {name}", _event(name, model)]
+    return "\n\n".join(parts)
+
+
+def example_of(name: str) -> dict[str, Any]:
+    """Give an event as a line would hold it."""
+    source_id = "P-7" if name.startswith("partnership") else "E-1042"
+    return {"event": name, "source_id": source_id, **EXAMPLES[name]}
+
+
+def _event(name: str, model: type[Event]) -> str:
+    rows = [
+        (f"`{field}`", _required(told), _values(told))
+        for field, told in model.model_fields.items()
+        if field not in ENVELOPE
+    ]
+    told = " ".join((model.__doc__ or "").split())
+    line = json.dumps(example_of(name), ensure_ascii=False)
+    fields = _table(("Field", "Needed", "Values"), rows) if rows else "No fields of its own."
+    return f"{told}\n\n{fields}\n\n```json\n{line}\n```"
+
+
+def _required(told: FieldInfo) -> str:
+    if told.is_required():
+        return "yes"
+    return f"no (`{told.default}`)" if isinstance(told.default, str) else "no"
+
+
+def _values(told: FieldInfo) -> str:
+    choices = list(_choices(told.annotation))
+    if choices:
+        return ", ".join(f"`{choice}`" for choice in choices)
+    shown = str(told.annotation)
+    if "datetime" in shown:
+        return "an instant with a zone, such as `2025-09-20T09:00:00Z`"
+    if "dict" in shown:
+        return "a JSON object"
+    if any("20" in str(one) for one in told.metadata) or "20\\d" in shown:
+        return "a year such as `2025`"
+    return "text, 1 to 200 characters, none of them a control character"
+
+
+def _choices(annotation: Any) -> Iterator[str]:
+    if typing.get_origin(annotation) is Literal:
+        yield from typing.get_args(annotation)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        for one in typing.get_args(annotation):
+            yield from _choices(one)
+
+
+# outcomes
+
+RULES: Mapping[OutcomeName, tuple[str, str]] = {
+    OutcomeName.DELIVERED: (
+        "2xx with a readable answer",
+        "What was answered is now accepted; the entries behind it close. If a pending field still "
+        "differs, the record is due again.",
+    ),
+    OutcomeName.ALREADY_THERE: (
+        "a refusal that says it was so before",
+        "Looked up at once; what is read is accepted, and planned from again. The same request "
+        "answered so twice is a conflict.",
+    ),
+    OutcomeName.THROTTLED: (
+        "429",
+        "Not executed. The gate of the key shuts for everybody until `Retry-After`, else the next "
+        "multiple of the window. Costs no try.",
+    ),
+    OutcomeName.TRANSIENT: (
+        "not executed for sure, or only a read that failed",
+        "A try. Again after 1 to 2 s, doubling to 60 s. After 10 tries and 24 hours a dead letter, "
+        "`exhausted`.",
+    ),
+    OutcomeName.IN_DOUBT: (
+        "it may have been executed",
+        "In doubt: nothing else is sent for the record. It is looked up, after the quarantine where "
+        "no answer came, and compared.",
+    ),
+    OutcomeName.LATER: (
+        'a "try again tomorrow" rule',
+        "Snoozed until just after midnight in London, by the server's clock. Costs no try.",
+    ),
+    OutcomeName.REFUSED: (
+        "any other 4xx",
+        "A dead letter at once; this request is locked. `data`: only other content is sent. "
+        "`state`: also again when what is there changes.",
+    ),
+    OutcomeName.INVALID_HERE: (
+        "our own validation, before any call",
+        "A dead letter, with the field named. No call was made.",
+    ),
+    OutcomeName.KEY_REFUSED: (
+        "401, 403, or a key that cannot be sent",
+        "The gate shuts until a person opens it (`pillarbox quota resume`). Records keep their tries.",
+    ),
+    OutcomeName.CONFLICT: (
+        "both sides changed the same field",
+        "A dead letter with base, ours and theirs.",
+    ),
+}
+
+
+def outcomes() -> str:
+    """What an answer means, and what becomes of the record."""
+    contract = lead_provider_v3.CONTRACT
+    answered = [line for line in (answers.__doc__ or "").splitlines() if line.startswith("|")]
+    rules = [(f"`{name}`", when, then) for name, (when, then) in _in_order(OutcomeName, RULES)]
+    operations = [
+        (
+            f"`{one.name}`",
+            f"`{one.method} {one.path}`",
+            f"`{one.look_up}`" if one.look_up else "",
+            one.natural_key,
+            one.source,
+        )
+        for one in contract.operations.values()
+    ]
+    refusals = [
+        (
+            ", ".join(f"`{name}`" for name in one.operations)
+            if len(one.operations) < len(contract.operations)
+            else "all",
+            f"`{one.title}`",
+            one.detail or "(any)",
+            f"`{one.meaning}`",
+            one.advice,
+            one.source,
+        )
+        for one in contract.rules
+    ]
+    return "\n\n".join(
+        (
+            "# Outcomes",
+            "An answer becomes an outcome, and an outcome has one rule.",
+            "## From answer to outcome",
+            "\n".join(answered),
+            "## From outcome to record",
+            _table(("Outcome", "When", "What becomes of the record"), rules),
+            "## Operations of `lead_provider_v3`",
+            "The last column names the section of the API's description that this was taken from.",
+            _table(("Operation", "Request", "Looked up by", "Recognised by", "Source"), operations),
+            "## Refusals that `lead_provider_v3` knows",
+            "A refusal is recognised by its title and the beginning of its detail. `already`: look, "
+            "then believe it. `later`: not today. `data` and `state`: dead letters, see above. "
+            "`passing`: tried again.",
+            _table(
+                (
+                    "Operation",
+                    "Title",
+                    "Detail begins",
+                    "Meaning",
+                    "What a person can do",
+                    "Source",
+                ),
+                refusals,
+            ),
+        )
+    )
+
+
+def _in_order(kind: Any, told: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    return [(one, told[one]) for one in kind]
+
+
+# states and reasons
+
+ENTRY_STATES: Mapping[EntryState, str] = {
+    EntryState.NEW: "in the outbox, not looked at yet",
+    EntryState.FOLDED: "part of what its record wants; waits with it",
+    EntryState.CLOSED: "done with, for the reason below",
+}
+CLOSED: Mapping[Closed, str] = {
+    Closed.DELIVERED: "what it asked for was sent and accepted",
+    Closed.UNCHANGED: "what it asked for was so already; nothing was sent",
+    Closed.SUPERSEDED: "a newer event took its place before it was sent",
+    Closed.NET_ZERO: "it was undone before it was sent, or undid another",
+    Closed.NOTED: "it asked for nothing that is sent: a link, or a value that the other side will set",
+    Closed.CONFIRMED: "the other side has the expected value already",
+    Closed.DISCARDED: "a person decided against it; no command does this yet",
+}
+RECORD_STATES: Mapping[RecordState, str] = {
+    RecordState.IN_STEP: "nothing pending",
+    RecordState.WAITING: "something pending; due at a time, or woken by another record",
+    RecordState.DISPATCHED: "its message is on the queue",
+    RecordState.TAKEN: "a worker has it",
+    RecordState.IN_DOUBT: "a call may or may not have taken effect; it is looked up before anything else",
+    RecordState.HELD: "could go on, once a person or a newer event says how",
+    RecordState.DEAD: "a dead letter: only new content or a person heals it",
+}
+REASONS: Mapping[Reason, str] = {
+    Reason.SETTLING: "waits a moment for more edits",
+    Reason.WAITING_FOR: "waits for another record, or for an event about itself",
+    Reason.BACKOFF: "a try failed; waits before the next",
+    Reason.SNOOZED: "the API said not today",
+    Reason.QUOTA: "no room in the quota",
+    Reason.GATE: "the gate of the key is shut",
+    Reason.LOOK_FIRST: "is about to be looked up",
+    Reason.VOID_FIRST: "another claim stands there; it must be voided first, and nothing is voided unasked",
+    Reason.SAME_PERSON_TWICE: "another local record is linked to the same remote thing in the same role",
+    Reason.RELINKED: "a new remote id for a record that was delivered already",
+    Reason.DOES_NOT_SETTLE: "calls are answered, and the record still differs",
+    Reason.NO_ANSWER: "a write had no answer",
+    Reason.UNCLEAR_ANSWER: "a write was answered by something that says nothing",
+    Reason.LEASE_RAN_OUT: "a worker was gone after its mark, before the answer was written down",
+    Reason.REFUSED: "the API refused it",
+    Reason.EXHAUSTED: "too many tries over too long a time, or workers that died with it",
+    Reason.INVALID_HERE: "stopped here, before any call",
+    Reason.CONFLICT: "both sides changed the same field",
+    Reason.UNCONFIRMED: "an expected value did not come; nothing sets this yet",
+}
+GATES: Mapping[GateReason, str] = {
+    GateReason.THROTTLED: "the API answered 429",
+    GateReason.KEY_REFUSED: "the API refuses the key",
+    GateReason.BREAKER: "too many failures in a row; nothing sets this yet",
+    GateReason.PAUSED: "a person stopped it",
+}
+
+
+def reasons() -> str:
+    """States and reasons, with a sentence each."""
+
+    def listed(kind: Any, told: Mapping[Any, str]) -> str:
+        return _table(
+            ("Name", "Meaning"), [(f"`{one}`", sentence) for one, sentence in _in_order(kind, told)]
+        )
+
+    def some(chosen: frozenset[Reason]) -> str:
+        return _table(
+            ("Name", "Meaning"), [(f"`{one}`", REASONS[one]) for one in Reason if one in chosen]
+        )
+
+    return "\n\n".join(
+        (
+            "# States and reasons",
+            "How they follow each other is drawn in [states](../explanation/states.md).",
+            "## Entry",
+            listed(EntryState, ENTRY_STATES),
+            "## Why an entry is closed",
+            listed(Closed, CLOSED),
+            "## Record",
+            listed(RecordState, RECORD_STATES),
+            "## Why a record waits",
+            some(WAITS),
+            "## Why a record is in doubt",
+            some(DOUBTS),
+            "## Why a record is held",
+            some(HOLDS),
+            "## Why a record is a dead letter",
+            some(DEAD_LETTERS),
+            "## Why the gate is shut",
+            listed(GateReason, GATES),
+        )
+    )
+
+
+# tables
+
+TABLES: Mapping[str, str] = {
+    "outbox_entry": "The outbox: one row per event, inserted by a producer in its own transaction.",
+    "record": "One row per thing kept in step: what is wanted, what is accepted, where it stands.",
+    "mapping": "Which record is which remote thing.",
+    "attempt": "Every call for a record, committed before the call is made.",
+    "gate": "A shut gate: no call for this destination.",
+    "binding": "To which destination this database belongs.",
+    "process": "A heartbeat per process.",
+    "audit": "What people did, in the transaction that did it.",
+}
+
+
+def tables() -> str:
+    """Every table with columns, constraints and indexes, as PostgreSQL has them."""
+    parts = [
+        "# Tables",
+        "As PostgreSQL has them. On SQLite ids are INTEGER, instants are text of fixed width in UTC, "
+        "documents are JSON text. Only `outbox_entry` is written from outside; see "
+        "[emit from SQL](../how-to/emit-from-sql.md).",
+    ]
+    for table in metadata.sorted_tables:
+        parts += [f"## {table.name}", TABLES[table.name], _columns(table), _rules_of(table)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _columns(table: Table) -> str:
+    rows = [
+        (
+            f"`{column.name}`",
+            column.type.compile(postgresql.dialect()),
+            "" if column.nullable else "NOT NULL",
+            _server_default(column),
+        )
+        for column in table.columns
+    ]
+    return _table(("Column", "Type", "", "Default"), rows)
+
+
+def _server_default(column: Column[Any]) -> str:
+    default = cast(Any, column.server_default)
+    if default is None:
+        return ""
+    text = str(default.arg)
+    return "`clock_timestamp()`" if "now" in text.lower() or "clock" in text else f"`{text!s}`"
+
+
+def _rules_of(table: Table) -> str:
+    lines = [
+        f"- check `{one.name}`: `{' '.join(str(one.sqltext).split())}`"
+        for one in sorted(table.constraints, key=lambda one: str(one.name))
+        if isinstance(one, CheckConstraint) and _for_postgresql(one)
+    ]
+    lines += [
+        f"- foreign key: {', '.join(f'`{key.parent.name}` to `{key.target_fullname}`' for key in one.elements)}"
+        for one in sorted(table.constraints, key=lambda one: str(one.name))
+        if isinstance(one, ForeignKeyConstraint)
+    ]
+    for index in sorted(table.indexes, key=lambda one: str(one.name)):
+        where = index.dialect_options["postgresql"]["where"]
+        unique = "unique index" if index.unique else "index"
+        columns = ", ".join(column.name for column in index.columns)
+        lines.append(
+            f"- {unique} `{index.name}` ({columns})"
+            + (f" where `{where}`" if where is not None else "")
+        )
+    return "\n".join(lines)
+
+
+def _for_postgresql(one: CheckConstraint) -> bool:
+    condition = getattr(one, "_ddl_if", None)
+    return condition is None or condition.dialect in (None, "postgresql")
+
+
+# log events
+
+LOG_EVENTS: Mapping[str, tuple[str, str]] = {
+    "attempt_settled": ("info", "a call was answered, and what came of it is written down"),
+    "record_put_aside": ("info", "a record is held or dead without a call"),
+    "record_rescued": ("info", "a record's ring or lease ran out; it is due again, or in doubt"),
+    "relay_ready": ("info", "a relay began"),
+    "relay_stopped": ("info", "a relay ended in order"),
+    "worker_ready": ("info", "a worker began"),
+    "worker_stopped": ("info", "a worker ended in order"),
+    "late_settle": ("warning", "an answer came when another already held the record; only the attempt was written"),
+    "rings_not_delivered": ("warning", "Redis did not take the messages; they are rung again"),
+    "slot_not_reported": ("warning", "Redis could not be told of an answer; the slot counts as long as it can"),
+    "quota_log_lost": ("warning", "the log of calls was lost; it is filled again from the database, no calls meanwhile"),
+    "heartbeat_failed": ("warning", "a sign of life could not be written"),
+    "heartbeat_not_removed": ("warning", "a process ended without taking its row away"),
+    "process_stands_still": ("error", "a process makes no progress; it ends itself, for the supervisor to restart"),
+    "worker_died": ("error", "a worker process of several ended; it is started again"),
+    "round_failed": ("error", "a round ended with an error; the next one begins after a pause"),
+    "request_failed": ("error", "the sandbox failed at a request"),
+}  # fmt: skip
+
+
+def log_events() -> str:
+    """Every line that is logged."""
+    rows = [(f"`{name}`", level, told) for name, (level, told) in sorted(LOG_EVENTS.items())]
+    return "\n\n".join(
+        (
+            "# Log events",
+            "A line is an event's name and fields, on stderr. Payloads, names of people and keys are "
+            "never logged.",
+            _table(("Event", "Level", "Meaning"), rows),
+        )
+    )
+
+
+def plain(text: str) -> str:
+    """Give a page's words without its marks, to look for names in."""
+    return re.sub(r"[`*|]", " ", text)
+
+
+def main() -> None:
+    """Write every page."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
