@@ -41,6 +41,7 @@ class Outbox:
     def __init__(self, database: Database, contract: Contract = CONTRACT) -> None:
         self.database = database
         self.contract = contract
+        self.timing = TIMING
         self.clock = HandClock()
         self.api = FakeApi()
         self.pace = FakePace()
@@ -137,7 +138,7 @@ class Outbox:
             found = entry_store.list_entries(connection, limit=10_000)
         return {one.id: str(one.closed_as or one.state) for one in found}
 
-    def how(self, *entries: EntryId) -> list[str]:
+    def how(self, *entries: int) -> list[str]:
         """Say of some entries how they stand."""
         found = self.entries()
         return [found[entry] for entry in entries]
