@@ -17,6 +17,7 @@ from outbox.entries import Entry
 from outbox.retry import Timing, bury, lapse, put_off
 from records import store
 from records.fold import (
+    LINK,
     Agrees,
     Change,
     accept,
@@ -504,6 +505,7 @@ class Folding:
         refused = [_held_twice(refuse_link(one)) for one in taken]
         store.update_all(self._connection, refused)
         for one in refused:
+            self._closed.pop(one.stamps[LINK].entry, None)  # it stands in front of a person now
             logger.info("record_put_aside", record_key=str(one.key), reason=str(one.reason))
 
     def _newly_linked(self, one: Record) -> bool:
