@@ -74,9 +74,9 @@ SCHOOL = {"mill", "mill:2021", "mill:2024", "mill:2025", "mill:2026"}
 MILLS = {"mill-21", "mill-24", "mill-25", "mill-rival"}
 
 
-@pytest.mark.parametrize(
-    ("kind", "fields", "moves"),
-    [
+NONE: Moves = set()
+
+EVENTS: list[tuple[str, Json, Moves]] = [
         ("school_assigns_mentor", {"ect": "e", "mentor": "t"}, {"e"}),
         ("school_removes_mentor", {"ect": "e"}, {"e"}),
         ("school_reports_leaving", {"participant": "e"}, {"e", "e:transfer"}),
@@ -95,10 +95,10 @@ MILLS = {"mill-21", "mill-24", "mill-25", "mill-rival"}
         ("induction_completed", {"participant": "e"}, {"e"}),
         ("funding_eligibility_confirmed", {"participant": "e"}, {"e"}),
         ("mentor_funding_ended", {"participant": "t", "reason": "started_not_completed"}, {"t"}),
-        ("working_pattern_changed", {"participant": "e", "working_pattern": None}, set()),
-        ("uplift_changed", {"participant": "e", "sparsity_uplift": True}, set()),
+        ("working_pattern_changed", {"participant": "e", "working_pattern": None}, NONE),
+        ("uplift_changed", {"participant": "e", "sparsity_uplift": True}, NONE),
         ("declaration_payable_run", {"statement": "dec"}, {"d", "dec"}),
-        ("declaration_paid_run", {"statement": "dec"}, set()),
+        ("declaration_paid_run", {"statement": "dec"}, NONE),
         ("statement_paid", {"statement": "dec"}, {"dec"}),
         ("statement_dates_changed", {"statement": "dec", "payment_date": "2026-01-01"}, {"dec"}),
         ("declaration_corrected", {"declaration": "d", "uplift_paid": True}, {"d"}),
@@ -122,17 +122,20 @@ MILLS = {"mill-21", "mill-24", "mill-25", "mill-rival"}
          "cohort": 2025}, {"weir", "weir:2021", "weir:2024", "weir:2025", "weir:2026"}),
         ("induction_programme_choice_changed", {"school": "mill", "cohort": 2025,
          "choice": "school_led"}, {"mill:2025"}),
-        ("school_becomes_ineligible", {"school": "mill"}, set()),
-        ("school_becomes_eligible", {"school": "lock"}, set()),
-        ("cohort_payments_frozen", {"cohort": 2025}, set()),
-        ("token_issued", {"provider": "fenland", "token": "t2"}, set()),
-        ("token_revoked", {"provider": "rival", "token": "sandbox-rival"}, set()),
+        ("school_becomes_ineligible", {"school": "mill"}, NONE),
+        ("school_becomes_eligible", {"school": "lock"}, NONE),
+        ("cohort_payments_frozen", {"cohort": 2025}, NONE),
+        ("token_issued", {"provider": "fenland", "token": "t2"}, NONE),
+        ("token_revoked", {"provider": "rival", "token": "sandbox-rival"}, NONE),
         ("touched", {"refs": ["e"]}, {"e"}),
         ("touched", {"refs": ["mill"]}, SCHOOL),
-        ("nightly_run", {}, set()),
-    ],
-    ids=str,
-)  # fmt: skip
+        ("nightly_run", {}, NONE),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "moves"), EVENTS, ids=[f"{k} {f}" for k, f, _ in EVENTS]
+)
 def test_what_an_event_moves(hand: Hand, kind: str, fields: Json, moves: Moves) -> None:
     hand.world(everyone())
 
@@ -297,9 +300,7 @@ def test_who_is_removed_leaves_nothing_behind(hand: Hand) -> None:
 
 def test_confirmed_funding_makes_submitted_declarations_eligible(hand: Hand) -> None:
     hand.world(
-        a_world(
-            participants={"e": an_ect(fundable=False)}, declarations={"d": a_declaration("e")}
-        )
+        a_world(participants={"e": an_ect(fundable=False)}, declarations={"d": a_declaration("e")})
     )
 
     hand.event("funding_eligibility_confirmed", participant="e")
@@ -434,9 +435,7 @@ def test_a_list_is_applied_in_order_all_or_none(hand: Hand) -> None:
         {"event": "participant_renamed", "participant": "e", "full_name": "X"},
     )
 
-    assert got.json == {
-        "errors": [{"where": "1.participant", "problem": "unknown ref 'e'"}]
-    }
+    assert got.json == {"errors": [{"where": "1.participant", "problem": "unknown ref 'e'"}]}
     assert hand.control("GET", "/world").json == before
     assert hand.participant("e").status == 200
 

@@ -169,18 +169,19 @@ def test_a_new_world_ends_what_faults_hold(hand: Hand) -> None:
 def test_of_two_simultaneous_declarations_the_later_gets_the_first(hand: Hand) -> None:
     hand.world(a_world(participants={"e": an_ect()}))
     faults(hand, {"do": {"delay_ms": [60_000, 60_000]}, "times": 2})
-    others = [hand.another(), hand.another()]
     got: list[Got] = []
-    dates = ["2025-10-01T09:00:00Z", "2025-10-02T09:00:00Z"]
+
+    def declare(other: Hand, date: str) -> None:
+        got.append(other.declare("e", "started", declaration_date=date))
+
     waiting = [
-        threading.Thread(
-            target=lambda o=o, d=d: got.append(o.declare("e", "started", declaration_date=d))
-        )
-        for o, d in zip(others, dates, strict=True)
+        threading.Thread(target=declare, args=(hand.another(), date))
+        for date in ("2025-10-01T09:00:00Z", "2025-10-02T09:00:00Z")
     ]
-    for number, thread in enumerate(waiting, start=1):
-        thread.start()
-        _wait_for(lambda number=number: in_flight(hand, number))
+    waiting[0].start()
+    _wait_for(lambda: in_flight(hand, 1))
+    waiting[1].start()
+    _wait_for(lambda: in_flight(hand, 2))
 
     hand.control("DELETE", "/faults")
     for thread in waiting:
