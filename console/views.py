@@ -190,22 +190,18 @@ def _wait(record: Record) -> str:
     return words.format(waits_for=_whom(record))
 
 
-_OF_ITS_OWN = {
-    "enrolment": "training to be resumed, which no event has asked for",
-    "partnership": "the event that forms it",
-    "participant": "its first snapshot",
+_EVENTS_WAITED_FOR = {
+    "link": "its link to a participant",
+    "resume": "training to be resumed, which no event has asked for",
+    "partnership_formed": "the event that forms it",
+    "record_snapshot": "its first snapshot",
 }
 """What a record waits for when it waits for an event about itself."""
 
 
 def _whom(record: Record) -> str:
-    if record.waits_for is None or record.waits_for == "link":
-        return "its link to a participant"
-    if record.waits_for != str(record.key):
-        return record.waits_for
-    if record.key.kind == "enrolment" and record.remote_id is None:
-        return "its link to a participant"
-    return _OF_ITS_OWN.get(record.key.kind, "a further event about itself")
+    whom = record.waits_for or "link"
+    return _EVENTS_WAITED_FOR.get(whom, whom)
 
 
 def _due(record: Record, now: datetime) -> str:

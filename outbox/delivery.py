@@ -6,7 +6,6 @@ committed before it is sent; what came of it is written only by whoever still ho
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -24,7 +23,7 @@ from outbox.gates import Gate
 from outbox.relay import Ring, agreeing, settled_without_call
 from outbox.retry import KEY_RECHECK, After, Moment, Timing, after, bury, put_back
 from records import store
-from records.fold import Folded, accept
+from records.fold import Folded, accept, release
 from runtime.clock import Clock
 from runtime.database import Database
 from schema.contract import Contract
@@ -207,23 +206,48 @@ class Deliverer:
     # mark
 
     def _mark(self, taken: _Taken, grant: Grant) -> tuple[AttemptId, float] | None:
-        """Commit "about to send"; None when the record moved on, which costs nothing."""
+        """Commit "about to send"; None when the call is not to be made, which costs nothing."""
         now = self._clock.now()
-        marked_at = self._clock.monotonic()
+        send_by = self._clock.monotonic() + self._timing.send_by.total_seconds()
         record, call = taken.record, taken.call
-        with suppress(_MovedOn), self._database.transaction() as connection:
-            attempt = attempts.open_attempt(connection, record, call, grant_id=grant.id, now=now)
-            mark = _mark(record, call, attempt, now) if call.request.writes else None
-            if not store.put_mark(connection, record, mark, until=now + self._timing.lease):
-                raise _MovedOn
-            if not self._pace.still_good(grant):
-                raise _MovedOn
-            return attempt, marked_at + self._timing.send_by.total_seconds()
-        with self._database.transaction() as connection:
-            fresh = store.by_id(connection, record.id, lock=True)
-            if fresh is not None and fresh.token == record.token:
-                self._give_back(connection, fresh, fresh.reason or Reason.QUOTA, now)
+        try:
+            with self._database.transaction() as connection:
+                attempt = attempts.open_attempt(
+                    connection, record, call, grant_id=grant.id, now=now
+                )
+                mark = _mark(record, call, attempt, now) if call.request.writes else None
+                if not store.put_mark(connection, record, mark, until=now + self._timing.lease):
+                    raise _MovedOn
+        except _MovedOn:
+            self._go_back(taken, now)
+            return None
+        # Asked once the row is committed: a log that was lost meanwhile is made again from rows.
+        if self._pace.still_good(grant):
+            return attempt, send_by
+        self._never_sent(taken, attempt)
         return None
+
+    def _go_back(self, taken: _Taken, now: datetime) -> None:
+        with self._database.transaction() as connection:
+            fresh = store.by_id(connection, taken.record.id, lock=True)
+            if fresh is not None and fresh.token == taken.record.token:
+                self._give_back(connection, fresh, fresh.reason or Reason.QUOTA, now)
+
+    def _never_sent(self, taken: _Taken, attempt: AttemptId) -> None:
+        """Take a mark back: its slot came too long ago to be sure of, and nothing has left."""
+        now = self._clock.now()
+        unsent = attempts.Settled(
+            outcome=OutcomeName.TRANSIENT, answered_at=now, detail="not sent: its slot was too old"
+        )
+        with self._database.transaction() as connection:
+            attempts.settle(connection, attempt, unsent)
+            fresh = store.by_id(connection, taken.record.id, lock=True)
+            if fresh is None or fresh.token != taken.record.token:
+                return
+            writes = taken.call.request.writes
+            folded = release(fresh) if writes else Folded(record=fresh)
+            self._give_back(connection, folded.record, Reason.QUOTA, now)
+            entries.close(connection, folded.closed, now=now)
 
     # settle
 

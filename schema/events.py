@@ -307,8 +307,8 @@ def decode(fields: object) -> Event:
     model = EVENTS.get(name)
     if model is None:
         near = get_close_matches(name, EVENTS, n=1)
-        hint = f"did you mean {near[0]}? It " if near else ""
-        raise InvalidEvent("event", f"{hint}must be one of {', '.join(EVENTS)}")
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise InvalidEvent("event", f"must be one of {', '.join(EVENTS)}{hint}")
     return model(**named)
 
 

@@ -1,7 +1,11 @@
 """The quota as delivery and the relay know it."""
 
+import time
 from datetime import timedelta
 from typing import cast
+
+import structlog
+from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import QuotaUnavailable
 from gateway.quota import Granted, Limit, PastCall, Quota, QuotaFill
@@ -13,6 +17,8 @@ from runtime.database import Database
 from runtime.redis import Redis
 from runtime.settings import Destination, Settings
 from schema.states import Lane
+
+logger = structlog.get_logger(__name__)
 
 AHEAD = timedelta(seconds=5)
 """How far ahead the relay dispatches: what the quota can carry in this time. More, and a pause or a
@@ -33,6 +39,15 @@ class QuotaPace:
 
     def __init__(self, quota: Quota) -> None:
         self.quota = quota
+
+    def prepare(self) -> None:
+        """Make contact until calls can be granted, or until Redis is away: the first call waits
+        less. A new process may not be granted any before it has read the database."""
+        try:
+            while (wait := self.quota.prepare()) is not None:
+                time.sleep(wait.wait.total_seconds())
+        except (QuotaUnavailable, DBAPIError) as error:
+            logger.warning("quota_not_prepared", error=type(error).__name__)
 
     def ask(self, lane: Lane) -> Granted | timedelta:
         """Give a slot, or how long to wait; raises `QuotaAway`."""

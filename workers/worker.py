@@ -42,6 +42,8 @@ class Worker:
     def start(self) -> None:
         """Start the threads."""
         self._broker.fetched_at = time.monotonic()
+        for pace in self._wiring.paces.values():
+            threading.Thread(target=pace.prepare, name="quota", daemon=True).start()
         self._worker.start()
         self._heart.start()
         logger.info("worker_ready", threads=len(self._worker.workers))

@@ -34,9 +34,7 @@ def deferred(source_id: str = "E-1", **more: object) -> Event:
 
 
 def to_schedule(schedule: str, source_id: str = "E-1") -> Event:
-    return ScheduleChanged(
-        **{"source_id": source_id, "schedule_identifier": schedule, "cohort": "2025"}
-    )
+    return ScheduleChanged(source_id=source_id, schedule_identifier=schedule, cohort="2025")
 
 
 def declared(day: int = 1, source_id: str = "E-1") -> Event:
@@ -132,7 +130,7 @@ def test_a_declaration_ends_the_settle_time_of_its_kin(outbox: Outbox) -> None:
 def test_a_record_without_its_link_waits_and_goes_when_the_link_comes(outbox: Outbox) -> None:
     early = outbox.emit(deferred(), declared())
     outbox.run()
-    assert outbox.record().waits_for == "enrolment:E-1"
+    assert outbox.record().waits_for == "link"
     assert outbox.api.calls == []
 
     outbox.link()
@@ -301,9 +299,7 @@ def test_a_record_that_became_due_in_the_past_is_found_all_the_same(outbox: Outb
     first = outbox.rings[0].record_id
     outbox.rings.clear()
     with outbox.database.reading() as connection:
-        waiting = [
-            one for one in store.list_open(connection, "default", states=[RecordState.WAITING])
-        ]
+        waiting = store.list_open(connection, "default", states=[RecordState.WAITING])
     outbox.set_record(waiting[0], due_at=NOON - timedelta(hours=1))
 
     outbox.wait(seconds=5)

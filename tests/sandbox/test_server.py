@@ -55,7 +55,7 @@ def test_a_sandbox_serves_between_start_and_stop() -> None:
         assert sandbox.url == f"{sandbox.root_url}/api/v3"
         assert len(hand.get("/participants").rows) == 1
 
-    with pytest.raises(OSError):  # noqa: PT011 - refused or reset, both mean gone
+    with pytest.raises(OSError):
         Hand(sandbox).get("/participants")
 
 

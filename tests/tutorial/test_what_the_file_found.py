@@ -83,7 +83,7 @@ def test_a_record_that_waits_for_an_event_about_itself_says_for_which() -> None:
         key=key,
         family=str(key),
         reason=Reason.WAITING_FOR,
-        waits_for=str(key),
+        waits_for="link",
     )
     linked = Record(
         id=RecordId(1),
@@ -91,7 +91,7 @@ def test_a_record_that_waits_for_an_event_about_itself_says_for_which() -> None:
         key=key,
         family=str(key),
         reason=Reason.WAITING_FOR,
-        waits_for=str(key),
+        waits_for="resume",
         remote_id=RemoteId("51a0f0e7-038d-54ff-9b88-0a24f263e320"),
     )
 

@@ -54,7 +54,11 @@ def refusal_of(fields: object) -> tuple[str, str]:
         ({}, "event", f"must be one of {', '.join(EVENTS)}"),
         ({"event": None}, "event", f"must be one of {', '.join(EVENTS)}"),
         ({"event": ["x"]}, "event", f"must be one of {', '.join(EVENTS)}"),
-        (DEFERRED | {"event": "participant_paused"}, "event", f"must be one of {', '.join(EVENTS)}"),
+        (
+            DEFERRED | {"event": "participant_defered"},
+            "event",
+            f"must be one of {', '.join(EVENTS)}; did you mean participant_deferred?",
+        ),
         (without(DEFERRED, "source_id"), "source_id", "is missing; this event needs it"),
         (without(DEFERRED, "reason"), "reason", "is missing; this event needs it"),
         (
