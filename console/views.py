@@ -37,13 +37,13 @@ CLOSED = {
 }
 
 WAITS = {
-    Reason.SETTLING: "it waits a moment for more edits",
-    Reason.WAITING_FOR: "it waits for {waits_for}",
-    Reason.BACKOFF: "it will be tried again after a failure",
+    Reason.SETTLING: "waits a moment for more edits",
+    Reason.WAITING_FOR: "waits for {waits_for}",
+    Reason.BACKOFF: "will be tried again after a failure",
     Reason.SNOOZED: "the API says not today; it is tried again after midnight in London",
-    Reason.QUOTA: "it waits for room in the quota",
-    Reason.GATE: "it waits because calls to the API are stopped for now",
-    Reason.LOOK_FIRST: "it is about to be looked up there",
+    Reason.QUOTA: "waits for room in the quota",
+    Reason.GATE: "waits because calls to the API are stopped for now",
+    Reason.LOOK_FIRST: "is about to be looked up there",
 }
 
 ASIDE = {
@@ -95,7 +95,7 @@ def verdict(record: Record, now: datetime) -> str:
         case RecordState.IN_STEP:
             return f"In step: what we hold is what the API accepted, as of {london(record.accepted_at)}."
         case RecordState.WAITING:
-            return f"Waiting: {_wait(record)}{_due(record, now)}."
+            return f"Waiting: it {_wait(record)}{_due(record, now)}."
         case RecordState.DISPATCHED:
             return "Waiting: it is on the queue, a worker will send it in a moment."
         case RecordState.TAKEN:
@@ -185,23 +185,24 @@ _ORDER = ("event", "call", "closed")
 
 def _wait(record: Record) -> str:
     if record.reason is None:
-        return "it is due"
+        return "is due"
     words = WAITS.get(record.reason, record.reason.value)
     return words.format(waits_for=_whom(record))
 
 
-_EVENTS_WAITED_FOR = {
+_EVENTS_MISSING = {
     "link": "its link to a participant",
     "resume": "training to be resumed, which no event has asked for",
     "partnership_formed": "the event that forms it",
     "record_snapshot": "its first snapshot",
 }
-"""What a record waits for when it waits for an event about itself."""
+"""What a record waits for that is no record: an event that nobody has sent yet."""
 
 
 def _whom(record: Record) -> str:
-    whom = record.waits_for or "link"
-    return _EVENTS_WAITED_FOR.get(whom, whom)
+    if record.waits_for is None or (record.waits_for == str(record.key) and not record.remote_id):
+        return _EVENTS_MISSING["link"]
+    return _EVENTS_MISSING.get(record.waits_for, record.waits_for)
 
 
 def _due(record: Record, now: datetime) -> str:

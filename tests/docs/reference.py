@@ -308,12 +308,11 @@ def _values(told: FieldInfo) -> str:
     if choices:
         return ", ".join(f"`{choice}`" for choice in choices)
     shown = str(told.annotation)
-    patterns = [getattr(one, "pattern", None) for one in told.metadata]
     if "datetime" in shown:
         return "an instant with a zone, such as `2025-09-20T09:00:00Z`"
     if "dict" in shown:
         return "a JSON object"
-    if any(patterns) or "20\\d" in shown:
+    if any(getattr(one, "pattern", None) for one in told.metadata) or "pattern=" in shown:
         return "a year such as `2025`"
     return "text, 1 to 200 characters, none of them a control character"
 
@@ -618,10 +617,6 @@ LOG_EVENTS: Mapping[str, tuple[str, str]] = {
     "worker_stopped": ("info", "a worker ended in order"),
     "late_settle": ("warning", "an answer came when another already held the record; only the attempt was written"),
     "rings_not_delivered": ("warning", "Redis did not take the messages; they are rung again"),
-    "quota_not_prepared": (
-        "warning",
-        "a starting worker could not ask the quota; the first call asks again",
-    ),
     "slot_not_reported": ("warning", "Redis could not be told of an answer; the slot counts as long as it can"),
     "quota_log_lost": ("warning", "the log of calls was lost; it is filled again from the database, no calls meanwhile"),
     "heartbeat_failed": ("warning", "a sign of life could not be written"),

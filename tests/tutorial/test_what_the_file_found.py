@@ -75,7 +75,7 @@ def test_a_loop_back_to_an_unsent_move_leaves_the_newer_one_with_its_reason() ->
     assert reasons == {EntryId(1): Closed.NET_ZERO, EntryId(2): Closed.NET_ZERO}
 
 
-def test_a_record_that_waits_for_an_event_about_itself_says_for_which() -> None:
+def test_a_record_that_waits_for_an_event_nobody_sent_says_for_which() -> None:
     key = RecordKey("enrolment", "E-1")
     waiting = Record(
         id=RecordId(1),
@@ -83,17 +83,7 @@ def test_a_record_that_waits_for_an_event_about_itself_says_for_which() -> None:
         key=key,
         family=str(key),
         reason=Reason.WAITING_FOR,
-        waits_for="link",
-    )
-    linked = Record(
-        id=RecordId(1),
-        destination="default",
-        key=key,
-        family=str(key),
-        reason=Reason.WAITING_FOR,
         waits_for="resume",
-        remote_id=RemoteId("51a0f0e7-038d-54ff-9b88-0a24f263e320"),
     )
 
-    assert "its link to a participant" in verdict(waiting, NOW)
-    assert "training to be resumed" in verdict(linked, NOW)
+    assert "training to be resumed" in verdict(waiting, NOW)
