@@ -157,7 +157,7 @@ def _rule(
             wait = Problem(reason=Reason.SNOOZED, detail=_words(refusals), operation=call.operation)
             return replace(put_off(record, Reason.SNOOZED, until), problem=wait), None
         case Refused():
-            return _refused(record, call, outcome, cause), None
+            return _refused(record, call, outcome, cause, moment), None
         case KeyRefused(status=status):
             return _key_refused(record, status, moment)
         case InvalidHere(field=field, detail=detail):
@@ -243,7 +243,7 @@ def _doubt(record: Record, outcome: InDoubt, timing: Timing, moment: Moment) -> 
     )
 
 
-def _refused(record: Record, call: Call, outcome: Refused, cause: str) -> Record:
+def _refused(record: Record, call: Call, outcome: Refused, cause: str, moment: Moment) -> Record:
     lock = Lock(
         fingerprint=call.request.fingerprint(), data=outcome.blame is Blame.DATA, cause=cause
     )
@@ -256,7 +256,18 @@ def _refused(record: Record, call: Call, outcome: Refused, cause: str) -> Record
     )
     if not call.request.writes and record.mark is not None:
         return bury(record, problem)
+    if _left(record, call):
+        # What does not depend on the refused step goes on; then admission finds the lock.
+        return replace(_put(record, None, moment.now), lock=lock, problem=problem, takes=0)
     return replace(bury(record, problem), lock=lock)
+
+
+def _left(record: Record, call: Call) -> bool:
+    """Whether anything is wanted beyond what a write carried."""
+    if not call.request.writes:
+        return False
+    moves = len(record.path) - (1 if call.move else 0)
+    return moves > 0 or bool(record.pending.keys() - call.fields.keys())
 
 
 def _key_refused(record: Record, status: int, moment: Moment) -> tuple[Record, Shut]:
