@@ -40,7 +40,7 @@ from schema.plans import Call
 from schema.record import Lock, Problem, Record
 from schema.states import GateReason, Reason, RecordState
 from tests.support.api import a_refusal
-from tests.support.builders import a_look, a_mark, a_record, a_wish, a_write, an_enrolment
+from tests.support.builders import a_look, a_mark, a_move, a_record, a_wish, a_write, an_enrolment
 from tests.support.clock import NOON
 from tests.support.outbox import TIMING
 
@@ -160,7 +160,8 @@ def test_refused_is_dead_at_once_with_the_apis_words_and_its_request_locked(
 ) -> None:
     refusals = a_refusal("schedule_identifier", "is not one of ours")
 
-    ended = came(Refused(status=422, refusals=refusals, blame=blame)).folded.record
+    outcome = Refused(status=422, refusals=refusals, blame=blame)
+    ended = came(outcome, call=a_write(fields={"cohort": "2024"})).folded.record
 
     assert (ended.state, ended.reason, ended.due_at) == (RecordState.DEAD, Reason.REFUSED, None)
     assert ended.lock == Lock(
@@ -173,6 +174,18 @@ def test_refused_is_dead_at_once_with_the_apis_words_and_its_request_locked(
         operation="defer",
         status=422,
     )
+
+
+def test_refused_with_more_to_send_goes_on_with_the_rest_and_keeps_the_refusal() -> None:
+    more = taken(path=(a_move("deferred", 8),))
+    refused = Refused(status=422, refusals=a_refusal(), blame=Blame.DATA)
+
+    record = came(refused, more, a_write(fields={"cohort": "2024"})).folded.record
+
+    assert (record.state, record.due_at) == (RecordState.WAITING, NOON)
+    assert record.lock is not None
+    assert record.problem is not None
+    assert record.problem.reason is Reason.REFUSED
 
 
 def test_a_refused_key_shuts_the_gate_for_a_person_and_costs_no_try() -> None:

@@ -1,0 +1,636 @@
+"""One attempt at one record, outcome by outcome, against a scripted API."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from outbox import attempts, gates
+from outbox.errors import QuotaAway
+from outbox.gates import Gate
+from schema.contract import ABSENT
+from schema.events import (
+    DeclarationMade,
+    Event,
+    ParticipantDeferred,
+    ParticipantResumed,
+    ScheduleChanged,
+)
+from schema.outcomes import (
+    AlreadyThere,
+    Blame,
+    Conflict,
+    Delivered,
+    InDoubt,
+    InvalidHere,
+    KeyRefused,
+    Later,
+    Refused,
+    Throttled,
+    Transient,
+)
+from schema.states import GateReason, Reason, RecordState
+from tests.support.api import Scripted, a_refusal, lost
+from tests.support.builders import ECT, OTHER_PERSON, PERSON, an_enrolment
+from tests.support.clock import NOON
+from tests.support.outbox import Outbox
+
+SAFE_TO_LOOK = timedelta(seconds=10 + 30 + 120)
+
+
+def deferred(source_id: str = "E-1", reason: str = "other") -> Event:
+    return ParticipantDeferred(**{"source_id": source_id, "reason": reason})
+
+
+def to_schedule(schedule: str) -> Event:
+    return ScheduleChanged(
+        **{"source_id": "E-1", "schedule_identifier": schedule, "cohort": "2025"}
+    )
+
+
+def declared(day: int = 1) -> Event:
+    return DeclarationMade(
+        source_id="E-1",
+        declaration_type="started",
+        declaration_date=NOON.replace(month=1, day=day),
+        evidence_held="other",
+    )
+
+
+@pytest.fixture
+def known(outbox: Outbox) -> Outbox:
+    """An outbox whose one enrolment is linked, looked up and in step."""
+    outbox.link()
+    outbox.emit(to_schedule("ecf-standard-september"))
+    outbox.run()
+    outbox.api.calls.clear()
+    return outbox
+
+
+def stands(outbox: Outbox) -> tuple[RecordState, Reason | None]:
+    record = outbox.record()
+    return record.state, record.reason
+
+
+def outcomes(outbox: Outbox, part: str = "") -> list[str | None]:
+    record = outbox.record(part=part)
+    with outbox.database.reading() as connection:
+        return [one["outcome"] for one in attempts.of_record(connection, record.id)]
+
+
+# delivered
+
+
+def test_a_delivery_is_written_down_with_what_it_was_planned_from(known: Outbox) -> None:
+    (entry,) = known.emit(deferred())
+
+    known.run()
+
+    record = known.record()
+    with known.database.reading() as connection:
+        call = attempts.of_record(connection, record.id)[-1]
+    assert known.how(entry) == ["delivered"]
+    assert (call["operation"], call["outcome"], call["status"]) == ("defer", "delivered", 200)
+    assert call["base"]["training_status"] == "active"
+    assert call["request"]["body"]["data"]["attributes"] == {
+        "course_identifier": ECT,
+        "reason": "other",
+    }
+    assert record.accepted is not None
+    assert record.accepted["training_status"] == "deferred"
+    assert known.pace.ended[-1][1] == "answered"
+
+
+def test_the_call_is_committed_before_it_is_made(known: Outbox) -> None:
+    seen: list[tuple[list[str | None], bool]] = []
+
+    def look() -> None:
+        seen.append((outcomes(known)[-1:], known.record().mark is not None))
+
+    known.api.then(Scripted(outcome=Transient(detail=""), meanwhile=look))
+    known.emit(deferred())
+    known.round()
+    known.deliver()
+
+    assert seen == [([None], True)]
+
+
+def test_an_answer_that_gives_another_record_its_remote_id_is_held(known: Outbox) -> None:
+    known.emit(declared())
+    known.run()
+    known.api.then(
+        Delivered(accepted={"state": "submitted"}, remote_id=known.record(part="started").remote_id)
+    )
+    known.emit(
+        DeclarationMade(
+            source_id="E-1",
+            declaration_type="retained-1",
+            declaration_date=NOON.replace(month=2, day=1),
+            evidence_held="other",
+        )
+    )
+    known.run()
+
+    second = known.record(part="retained-1")
+    assert (second.state, second.reason) == (RecordState.HELD, Reason.SAME_PERSON_TWICE)
+    assert second.remote_id is None
+
+
+# already there
+
+
+def test_already_there_is_believed_only_after_a_look(known: Outbox) -> None:
+    known.api.people[PERSON]["training_status"] = "deferred"
+    known.api.then(AlreadyThere(refusals=a_refusal()))
+    (entry,) = known.emit(deferred())
+
+    known.run()
+
+    assert known.api.operations == ["defer", "look_up_participant"]
+    assert known.how(entry) == ["delivered"]
+
+
+def test_already_there_that_a_look_does_not_show_is_sent_once_more_then_a_conflict(
+    known: Outbox,
+) -> None:
+    known.api.then(AlreadyThere(refusals=a_refusal()))
+    (entry,) = known.emit(deferred())
+
+    known.run()
+
+    assert known.api.operations == ["defer", "look_up_participant"]
+    assert stands(known) == (RecordState.DEAD, Reason.CONFLICT)
+    assert known.how(entry) == ["folded"]
+
+
+# throttled
+
+
+def test_throttled_shuts_the_gate_for_everybody_and_costs_no_try(known: Outbox) -> None:
+    known.api.people[OTHER_PERSON] = an_enrolment()
+    known.link("E-2", OTHER_PERSON)
+    known.emit(deferred("E-1"), deferred("E-2"))
+    known.round()
+    known.api.then(Throttled(retry_after=timedelta(seconds=40)))
+
+    ended = known.deliver()
+
+    assert ended == ["settled", "gate"]
+    assert (known.record("E-1").tries, known.record("E-2").tries) == (0, 0)
+    assert known.pace.ended[-1][1] == "refused"
+    known.wait(seconds=39.9)
+    known.run()
+    assert known.api.operations == ["defer"]
+    known.wait(seconds=0.1)
+    known.run()
+    assert sorted(set(known.entries().values())) == ["delivered", "noted", "unchanged"]
+
+
+# transient
+
+
+def test_a_passing_failure_is_tried_again_after_its_backoff(known: Outbox) -> None:
+    known.api.then(Transient(detail="not sent: refused"), Transient(detail="not sent: refused"))
+    (entry,) = known.emit(deferred())
+
+    known.run()
+    assert stands(known) == (RecordState.WAITING, Reason.BACKOFF)
+    known.wait(seconds=2)
+    known.run()
+    known.wait(seconds=4)
+    known.run()
+
+    assert known.api.operations == ["defer"] * 3
+    assert known.how(entry) == ["delivered"]
+    assert known.record().tries == 0
+
+
+def test_an_outage_of_a_night_ends_by_itself_and_a_longer_one_stands_before_a_person(
+    known: Outbox,
+) -> None:
+    known.api.then(*[Transient(detail="no route to host")] * 2_000)
+    known.emit(deferred())
+    known.run()
+    for _ in range(11):
+        known.wait(minutes=1)
+        known.run()
+    assert stands(known) == (RecordState.WAITING, Reason.BACKOFF)
+
+    known.wait(hours=24)
+    known.run()
+
+    assert stands(known) == (RecordState.DEAD, Reason.EXHAUSTED)
+
+
+# refused
+
+
+def test_a_refused_request_is_never_sent_again_unchanged(known: Outbox) -> None:
+    known.api.then(Refused(status=422, refusals=a_refusal("reason", "no"), blame=Blame.DATA))
+    (refused,) = known.emit(deferred())
+    known.run()
+    assert stands(known) == (RecordState.DEAD, Reason.REFUSED)
+
+    (again,) = known.emit(deferred())
+    known.wait(hours=1)
+    known.run()
+
+    assert known.api.operations == ["defer"]
+    assert stands(known) == (RecordState.DEAD, Reason.REFUSED)
+    assert known.how(refused, again) == ["superseded", "folded"]
+    problem = known.record().problem
+    assert problem is not None
+    assert (problem.detail, problem.status) == ("reason: no", 422)
+
+
+def test_a_newer_event_heals_a_refused_record(known: Outbox) -> None:
+    known.api.then(Refused(status=422, refusals=a_refusal(), blame=Blame.DATA))
+    (refused,) = known.emit(deferred())
+    known.run()
+
+    (right,) = known.emit(deferred(reason="bereavement"))
+    known.run()
+
+    assert known.how(refused, right) == ["superseded", "delivered"]
+    assert stands(known) == (RecordState.IN_STEP, None)
+    assert known.record().lock is None
+
+
+def test_steps_that_do_not_depend_on_a_refused_one_go_on(known: Outbox) -> None:
+    known.api.then(Refused(status=422, refusals=a_refusal(), blame=Blame.DATA))
+    schedule, status = known.emit(to_schedule("ecf-extended-september"), deferred())
+
+    known.run()
+    assert known.how(schedule, status) == ["folded", "delivered"]
+    known.emit(ParticipantResumed(source_id="E-1"))
+    known.run()
+
+    assert known.api.operations == ["change_schedule", "defer", "resume"]
+    assert stands(known) == (RecordState.DEAD, Reason.REFUSED)
+
+
+def test_a_refused_record_holds_up_nobody_else(known: Outbox) -> None:
+    known.api.then(Refused(status=422, refusals=a_refusal(), blame=Blame.DATA))
+    _, claim = known.emit(deferred(), declared())
+
+    known.run()
+
+    assert stands(known)[0] is RecordState.DEAD
+    assert known.how(claim) == ["delivered"]
+
+
+# the key
+
+
+def test_a_refused_key_stops_the_destination_until_a_person_resumes(known: Outbox) -> None:
+    known.api.then(KeyRefused(status=401))
+    (entry,) = known.emit(deferred())
+    known.run()
+    with known.database.reading() as connection:
+        gate = gates.shut_now(connection, "default", known.clock.now())
+    assert gate is not None
+    assert (gate.reason, gate.until) == (GateReason.KEY_REFUSED, None)
+    known.wait(hours=30)
+    known.run()
+    assert (known.api.operations, known.record().tries) == (["defer"], 0)
+
+    with known.database.transaction() as connection:
+        gates.open_again(connection, "default")
+        gates.due_again(connection, "default", known.clock.now())
+    known.run()
+
+    assert known.how(entry) == ["delivered"]
+
+
+# in doubt
+
+
+@pytest.mark.parametrize("executed", [True, False])
+def test_a_lost_answer_is_looked_up_after_the_quarantine_and_settled_both_ways(
+    known: Outbox, executed: bool
+) -> None:
+    known.api.then(lost(executed=executed))
+    (entry,) = known.emit(deferred())
+    known.run()
+    assert stands(known) == (RecordState.IN_DOUBT, Reason.NO_ANSWER)
+    known.wait(seconds=SAFE_TO_LOOK.total_seconds() - 0.1)
+    known.run()
+    assert known.api.operations == ["defer"]
+
+    known.wait(seconds=0.1)
+    known.run()
+
+    again = [] if executed else ["defer"]
+    assert known.api.operations == ["defer", "look_up_participant", *again]
+    assert known.how(entry) == ["delivered"]
+    assert stands(known) == (RecordState.IN_STEP, None)
+
+
+def test_an_unclear_answer_is_looked_up_soon(known: Outbox) -> None:
+    known.api.then(Scripted(outcome=InDoubt(detail="answered 500", answered=True), executed=True))
+    (entry,) = known.emit(deferred())
+
+    known.run()
+    assert stands(known) == (RecordState.IN_DOUBT, Reason.UNCLEAR_ANSWER)
+    known.wait(seconds=1)
+    known.run()
+
+    assert known.how(entry) == ["delivered"]
+
+
+def test_nothing_about_a_record_in_doubt_closes_meanwhile(known: Outbox) -> None:
+    known.api.then(lost(executed=True))
+    (first,) = known.emit(to_schedule("ecf-extended-september"))
+    known.run()
+
+    (back,) = known.emit(to_schedule("ecf-standard-september"))
+    known.run()
+    assert known.how(first, back) == ["folded", "folded"]
+    known.wait(minutes=5)
+    known.run()
+
+    assert known.api.writes == ["change_schedule", "change_schedule"]
+    assert known.api.people[PERSON]["schedule_identifier"] == "ecf-standard-september"
+    assert known.how(first, back) == ["delivered", "delivered"]
+
+
+def test_a_failing_look_up_keeps_a_doubt(known: Outbox) -> None:
+    known.api.then(lost(executed=True), *[Transient(detail="503")] * 3)
+    (entry,) = known.emit(deferred())
+    known.run()
+    known.wait(minutes=3)
+    known.run()
+    assert known.record().state is RecordState.IN_DOUBT
+
+    for _ in range(3):
+        known.wait(minutes=1)
+        known.run()
+
+    assert known.api.writes == ["defer"]
+    assert known.how(entry) == ["delivered"]
+
+
+def test_a_doubt_among_kin_is_waited_for(known: Outbox) -> None:
+    known.api.then(lost(executed=True))
+    known.emit(deferred())
+    known.run()
+
+    known.emit(declared())
+    known.run()
+    assert known.api.writes == ["defer"]
+    known.wait(minutes=5)
+    known.run()
+
+    assert known.api.writes == ["defer", "declare"]
+
+
+def test_a_create_lost_twice_is_never_made_a_third_time(known: Outbox) -> None:
+    known.api.then(lost(executed=False), Delivered(accepted=ABSENT), lost(executed=False))
+    (entry,) = known.emit(declared())
+    known.run()
+    for _ in range(20):
+        known.wait(minutes=10)
+        known.run()
+
+    claim = known.record(part="started")
+    assert known.api.writes == ["declare", "declare"]
+    assert (claim.state, claim.reason) == (RecordState.DEAD, Reason.EXHAUSTED)
+    assert known.how(entry) == ["folded"]
+
+
+def test_a_create_that_a_look_finds_is_made_once(known: Outbox) -> None:
+    known.api.then(lost(executed=True))
+    (entry,) = known.emit(declared())
+    known.run()
+
+    known.wait(minutes=3)
+    known.run()
+
+    assert known.api.writes == ["declare"]
+    assert known.how(entry) == ["delivered"]
+    assert known.record(part="started").remote_id == "d-1"
+
+
+# later, conflict, invalid
+
+
+def test_not_today_is_tried_again_just_after_midnight_in_london(known: Outbox) -> None:
+    known.api.server_date = datetime(2026, 2, 10, 12, 0, 3, tzinfo=UTC)
+    known.api.then(Later(refusals=a_refusal("declaration", "try again tomorrow")))
+    (entry,) = known.emit(deferred())
+    known.run()
+    assert stands(known) == (RecordState.WAITING, Reason.SNOOZED)
+    assert known.record().due_at == datetime(2026, 2, 11, 0, 1, tzinfo=UTC)
+    known.wait(hours=12)
+    known.run()
+    assert known.api.operations == ["defer"]
+
+    known.wait(minutes=1)
+    known.run()
+
+    assert known.how(entry) == ["delivered"]
+
+
+def test_a_change_of_theirs_under_a_pending_field_is_a_conflict_until_a_newer_event(
+    known: Outbox,
+) -> None:
+    known.api.then(lost(executed=False))
+    (ours,) = known.emit(to_schedule("ecf-extended-september"))
+    known.run()
+    known.api.people[PERSON]["schedule_identifier"] = "ecf-standard-april"
+    known.wait(minutes=3)
+    known.run()
+    assert stands(known) == (RecordState.DEAD, Reason.CONFLICT)
+    assert known.api.writes == ["change_schedule"]
+
+    (newer,) = known.emit(to_schedule("ecf-reduced-september"))
+    known.run()
+
+    assert known.how(ours, newer) == ["superseded", "delivered"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason"),
+    [
+        (InvalidHere(field="cohort", detail="d"), Reason.INVALID_HERE),
+        (Conflict(field="cohort", base="a", ours="b", theirs="c"), Reason.CONFLICT),
+    ],
+)
+def test_what_only_a_person_can_decide_stands_before_a_person(
+    known: Outbox, outcome: InvalidHere | Conflict, reason: Reason
+) -> None:
+    known.api.then(outcome)
+    known.emit(deferred())
+
+    known.run()
+
+    assert stands(known) == (RecordState.DEAD, reason)
+
+
+def test_a_claim_that_is_certain_to_be_refused_is_never_sent(known: Outbox) -> None:
+    known.emit(
+        DeclarationMade(
+            source_id="E-1",
+            declaration_type="started",
+            declaration_date=NOON + timedelta(days=3),
+            evidence_held="other",
+        )
+    )
+
+    known.run()
+
+    claim = known.record(part="started")
+    assert (claim.state, claim.reason) == (RecordState.DEAD, Reason.INVALID_HERE)
+    assert claim.problem is not None
+    assert claim.problem.field == "declaration_date"
+    assert known.api.calls == []
+
+
+# the quota
+
+
+def test_a_short_wait_for_a_slot_is_waited_with_the_record_in_hand(known: Outbox) -> None:
+    known.pace.answers.append(timedelta(seconds=1))
+    known.emit(deferred())
+
+    known.run()
+
+    assert known.slept == [1.0]
+    assert known.api.operations == ["defer"]
+
+
+def test_a_longer_wait_gives_the_record_back_at_no_cost(known: Outbox) -> None:
+    known.pace.answers.append(timedelta(seconds=1.001))
+    (entry,) = known.emit(deferred())
+    known.round()
+
+    assert known.deliver() == ["no_slot"]
+    record = known.record()
+    assert (record.state, record.reason) == (RecordState.WAITING, Reason.QUOTA)
+    assert record.due_at == NOON + timedelta(seconds=1.001)
+    assert (record.tries, record.takes, known.slept) == (0, 0, [])
+    known.wait(seconds=2)
+    known.run()
+    assert known.how(entry) == ["delivered"]
+
+
+def test_while_the_quota_cannot_be_asked_nothing_is_called(known: Outbox) -> None:
+    known.pace.answers.append(QuotaAway())
+    known.emit(deferred())
+    known.round()
+
+    assert known.deliver() == ["no_slot"]
+    assert known.record().due_at == NOON + timedelta(seconds=5)
+    assert known.api.calls == []
+
+
+def test_a_slot_that_is_no_longer_good_is_not_used(known: Outbox) -> None:
+    known.pace.good = False
+    known.emit(deferred())
+    known.round()
+
+    assert known.deliver() == ["moved_on"]
+    assert known.api.calls == []
+    assert outcomes(known) == ["delivered"]
+    assert known.pace.ended[-1][1] == "unused"
+    known.pace.good = True
+    known.run()
+    assert known.api.operations == ["defer"]
+
+
+# who else may be here at the same time
+
+
+def test_a_newer_wish_between_take_and_mark_costs_nothing(known: Outbox) -> None:
+    known.pace.answers.append(timedelta(milliseconds=1))
+    known.emit(to_schedule("ecf-extended-september"))
+    known.round()
+
+    def meanwhile(_: float) -> None:
+        known.emit(to_schedule("ecf-reduced-september"))
+        known.round()
+
+    known.slept = _Doing(meanwhile)
+    known.deliverer = known.another_deliverer()
+    assert known.deliver() == ["moved_on"]
+    assert known.pace.ended[-1][1] == "unused"
+
+    known.run()
+
+    assert known.api.writes == ["change_schedule"]
+    assert known.api.people[PERSON]["schedule_identifier"] == "ecf-reduced-september"
+
+
+def test_a_pause_between_dispatch_and_take_is_obeyed(known: Outbox) -> None:
+    known.emit(deferred())
+    known.round()
+    with known.database.transaction() as connection:
+        gates.shut(connection, "default", Gate(reason=GateReason.PAUSED, until=None, since=NOON))
+
+    assert known.deliver() == ["gate"]
+    assert known.api.calls == []
+    assert stands(known) == (RecordState.WAITING, Reason.GATE)
+
+
+def test_a_settle_under_an_old_token_changes_nothing(known: Outbox) -> None:
+    def frozen() -> None:
+        known.wait(minutes=2, seconds=1)
+        known.round()
+
+    known.api.then(
+        Scripted(outcome=Delivered(accepted=an_enrolment()), executed=True, meanwhile=frozen)
+    )
+    (entry,) = known.emit(deferred())
+    known.round()
+
+    assert known.deliver() == ["late"]
+    assert stands(known) == (RecordState.IN_DOUBT, Reason.LEASE_RAN_OUT)
+    assert known.how(entry) == ["folded"]
+    known.wait(minutes=1)
+    known.run()
+    assert known.api.operations == ["defer", "look_up_participant"]
+    assert known.how(entry) == ["delivered"]
+    assert outcomes(known) == ["delivered", "in_doubt", "delivered"]
+
+
+def test_a_wish_that_came_during_the_call_is_sent_after_it(known: Outbox) -> None:
+    def edited() -> None:
+        known.emit(to_schedule("ecf-reduced-september"))
+        known.round()
+
+    known.api.then(
+        Scripted(
+            outcome=Delivered(accepted=an_enrolment(schedule_identifier="ecf-extended-september")),
+            executed=True,
+            meanwhile=edited,
+        )
+    )
+    (first,) = known.emit(to_schedule("ecf-extended-september"))
+
+    known.run()
+
+    assert known.api.writes == ["change_schedule", "change_schedule"]
+    assert known.how(first) == ["delivered"]
+    assert known.api.people[PERSON]["schedule_identifier"] == "ecf-reduced-september"
+
+
+def test_what_does_not_settle_is_held(known: Outbox) -> None:
+    known.api.then(*[Delivered(accepted=an_enrolment(), remote_id=known.record().remote_id)] * 20)
+    known.emit(to_schedule("ecf-extended-september"))
+
+    known.run()
+
+    assert known.api.writes == ["change_schedule"] * 3
+    assert stands(known) == (RecordState.HELD, Reason.DOES_NOT_SETTLE)
+
+
+class _Doing(list[float]):
+    """A list of sleeps during which something happens once."""
+
+    def __init__(self, deed: object) -> None:
+        super().__init__()
+        self._deed = deed
+
+    def append(self, length: float, /) -> None:
+        super().append(length)
+        if len(self) == 1 and callable(self._deed):
+            self._deed(length)
