@@ -258,7 +258,7 @@ def _refused(record: Record, call: Call, outcome: Refused, cause: str, moment: M
         return bury(record, problem)
     if _left(record, call):
         # What does not depend on the refused step goes on; then admission finds the lock.
-        return replace(_put(record, None, moment.now), lock=lock, problem=problem, takes=0)
+        return replace(put_off(record, None, moment.now), lock=lock, problem=problem, takes=0)
     return replace(bury(record, problem), lock=lock)
 
 

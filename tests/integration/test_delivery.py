@@ -11,9 +11,8 @@ from schema.contract import ABSENT
 from schema.events import (
     DeclarationMade,
     Event,
-    ParticipantDeferred,
     ParticipantResumed,
-    ScheduleChanged,
+    decode,
 )
 from schema.outcomes import (
     AlreadyThere,
@@ -38,12 +37,17 @@ SAFE_TO_LOOK = timedelta(seconds=10 + 30 + 120)
 
 
 def deferred(source_id: str = "E-1", reason: str = "other") -> Event:
-    return ParticipantDeferred(**{"source_id": source_id, "reason": reason})
+    return decode({"event": "participant_deferred", "source_id": source_id, "reason": reason})
 
 
 def to_schedule(schedule: str) -> Event:
-    return ScheduleChanged(
-        **{"source_id": "E-1", "schedule_identifier": schedule, "cohort": "2025"}
+    return decode(
+        {
+            "event": "schedule_changed",
+            "source_id": "E-1",
+            "schedule_identifier": schedule,
+            "cohort": "2025",
+        }
     )
 
 
