@@ -138,7 +138,7 @@ def test_a_declaration_ends_the_settle_time_of_its_kin(outbox: Outbox) -> None:
 def test_a_record_without_its_link_waits_and_goes_when_the_link_comes(outbox: Outbox) -> None:
     early = outbox.emit(deferred(), declared())
     outbox.run()
-    assert outbox.record().waits_for == "enrolment:E-1"
+    assert outbox.record().waits_for == "link"
     assert outbox.api.calls == []
 
     outbox.link()
