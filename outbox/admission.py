@@ -5,7 +5,7 @@ API: order among kin, what is locked, what was answered before, what does not se
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -73,7 +73,7 @@ def decide(record: Record, kin: Sequence[Record], contract: Contract, now: datet
     if unreadable is None:
         return _follow(contract.plan(record, kin, now), record, kin, now)
     rest = {name: wish for name, wish in record.pending.items() if name != INVALID}
-    readable = replace(record, pending=rest)
+    readable = record.but(pending=rest)
     decision = _follow(contract.plan(readable, kin, now), readable, kin, now)
     return Aside(problem=_unreadable(unreadable)) if isinstance(decision, Close) else decision
 

@@ -317,7 +317,7 @@ class Deliverer:
     ) -> Folded:
         writes = taken.call.request.writes
         folded = accept(
-            replace(record, calls=record.calls + 1) if writes else record,
+            record.but(calls=record.calls + 1) if writes else record,
             outcome.accepted or {},
             agrees=agreeing(self._contract, record.key),
             status_field=self._contract.kinds[record.key.kind].status_field,
@@ -354,8 +354,7 @@ class Deliverer:
             reason=Reason.SAME_PERSON_TWICE,
             detail="another local record has this remote thing already",
         )
-        return replace(
-            record,
+        return record.but(
             state=RecordState.HELD,
             reason=problem.reason,
             problem=problem,
@@ -402,7 +401,7 @@ def _written(came: Came, now: datetime) -> attempts.Settled:
 def _wake(connection: Connection, kin: Sequence[Record], now: datetime) -> None:
     """Make kin due that wait for one another; their rows are locked, so none can park unseen."""
     waiting = [
-        replace(one, due_at=now)
+        one.but(due_at=now)
         for one in kin
         if one.state is RecordState.WAITING and one.reason is Reason.WAITING_FOR
     ]

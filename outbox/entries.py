@@ -88,7 +88,7 @@ def claim_new(
     )
     if after is not None:
         query = query.where(outbox_entry.c.id > after)
-    return [_entry(row) for row in connection.execute(query).mappings()]
+    return [_entry(row) for row in connection.execute(query).mappings().all()]
 
 
 def any_new(connection: Connection, destination: str, *, after: EntryId | None = None) -> bool:
@@ -145,7 +145,7 @@ def _closing(dialect: str) -> Update:
 def by_ids(connection: Connection, ids: Sequence[int]) -> list[Entry]:
     """Read entries by id."""
     query = select(outbox_entry).where(among(connection, outbox_entry.c.id, list(ids)))
-    return [_entry(row) for row in connection.execute(query).mappings()]
+    return [_entry(row) for row in connection.execute(query).mappings().all()]
 
 
 def of_record(connection: Connection, record_id: int) -> list[Entry]:

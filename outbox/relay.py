@@ -150,7 +150,7 @@ class Relay:
                 connection, [one.id for one in found if one.state is RecordState.TAKEN]
             )
             # The token moves on: whoever still holds the record finds its late write refused.
-            moved = [replace(one, token=LeaseToken(one.token + 1)) for one in rescued]
+            moved = [one.but(token=LeaseToken(one.token + 1)) for one in rescued]
             store.update_all(connection, moved)
         for before, after in zip(found, rescued, strict=True):
             if before.state is RecordState.TAKEN:
@@ -283,11 +283,11 @@ class Admitting:
         self, one: Record, others: Sequence[Record]
     ) -> tuple[Record, Mapping[EntryId, Closed]]:
         if one.allowance is None:
-            one = replace(one, allowance=allowance(one, self._contract))
+            one = one.but(allowance=allowance(one, self._contract))
         decision = decide(one, others, self._contract, self._now)
         if isinstance(decision, Go):
             serial = serial_key(self._contract, one, others)
-            return replace(one, state=RecordState.DISPATCHED, serial_key=serial), {}
+            return one.but(state=RecordState.DISPATCHED, serial_key=serial), {}
         return settled_without_call(one, decision, self._contract, self._now)
 
 
@@ -313,7 +313,7 @@ def settled_without_call(
     one: Record, decision: Close | Park | Aside, contract: Contract, now: datetime
 ) -> tuple[Record, Mapping[EntryId, Closed]]:
     """Carry out a decision that needs no call: the record as it then is, and what it closes."""
-    free = replace(one, lease_until=None, takes=0)
+    free = one.but(lease_until=None, takes=0)
     match decision:
         case Close():
             folded = accept(
@@ -323,7 +323,7 @@ def settled_without_call(
                 status_field=contract.kinds[one.key.kind].status_field,
                 now=now,
             )
-            closed = replace(folded.record, accepted=one.accepted)
+            closed = folded.record.but(accepted=one.accepted)
             return _if_settled(closed, now), folded.closed
         case Park(reason=reason, due_at=due_at, waits_for=waits_for):
             return replace(put_off(free, reason, due_at), waits_for=waits_for), {}
@@ -342,7 +342,7 @@ def _if_settled(one: Record, now: datetime) -> Record:
         reason=Reason.DOES_NOT_SETTLE,
         detail=f"{fields} still differs, but there is nothing that could be sent for it",
     )
-    return replace(one, state=RecordState.HELD, reason=problem.reason, problem=problem, due_at=None)
+    return one.but(state=RecordState.HELD, reason=problem.reason, problem=problem, due_at=None)
 
 
 class Folding:
@@ -429,7 +429,7 @@ class Folding:
     def _end_settling(self, family: dict[RecordKey, Record]) -> None:
         for key, one in family.items():
             if one.state is RecordState.WAITING and one.reason is Reason.SETTLING:
-                family[key] = replace(one, due_at=self._now)
+                family[key] = one.but(due_at=self._now)
 
     def _head(self, entry: Entry, asks: Asks, family: dict[RecordKey, Record]) -> Record:
         """Give the record that heads the family; it is there from the first event on."""
@@ -484,7 +484,7 @@ class Folding:
         known = {one.key: one.id or ids[one.key] for one in now}
         changed = [one for one in now if one.id != 0 and one is not self._before.get(one.key)]
         store.update_all(self._connection, changed)
-        self._link([replace(one, id=known[one.key]) for one in (*fresh, *changed)])
+        self._link([one.but(id=known[one.key]) for one in (*fresh, *changed)])
         entries.keep(self._connection, {entry: known[key] for entry, key in self._of_entry.items()})
         entries.close(self._connection, self._closed, now=self._now)
         self._wake(now)
@@ -549,8 +549,7 @@ def _held_twice(one: Record) -> Record:
         field="participant_id",
         detail="another local record is linked to this remote thing already",
     )
-    return replace(
-        one,
+    return one.but(
         state=RecordState.HELD,
         reason=problem.reason,
         problem=problem,

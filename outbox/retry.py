@@ -114,7 +114,7 @@ def lapse(record: Record, *, timing: Timing, now: datetime) -> Record:
     """
     if record.mark is not None:
         doubtful = put_off(record, Reason.LEASE_RAN_OUT, timing.safe_to_look(record.mark.at))
-        return replace(doubtful, look_first=True, due_at=max(now, doubtful.due_at or now))
+        return doubtful.but(look_first=True, due_at=max(now, doubtful.due_at or now))
     if record.state is RecordState.TAKEN and record.takes >= TAKES:
         detail = f"{record.takes} workers in a row ended while they had this record"
         return bury(record, Problem(reason=Reason.EXHAUSTED, detail=detail))
@@ -125,8 +125,7 @@ def bury(record: Record, problem: Problem, state: RecordState = RecordState.DEAD
     """Put it in front of a person, dead or held; what is in doubt stays in doubt meanwhile."""
     if record.mark is not None:
         state = RecordState.IN_DOUBT
-    return replace(
-        record,
+    return record.but(
         state=state,
         reason=problem.reason,
         problem=problem,
@@ -185,9 +184,7 @@ def put_off(record: Record, reason: Reason | None, due_at: datetime) -> Record:
     state = RecordState.IN_DOUBT if doubtful else RecordState.WAITING
     if doubtful and reason not in DOUBTS:
         reason = record.reason if record.reason in DOUBTS else Reason.NO_ANSWER
-    return replace(
-        record, state=state, reason=reason, due_at=due_at, lease_until=None, waits_for=None
-    )
+    return record.but(state=state, reason=reason, due_at=due_at, lease_until=None, waits_for=None)
 
 
 def _look(record: Record, call: Call, moment: Moment) -> Record:
@@ -220,13 +217,13 @@ def _to_next_window(moment: Moment, window: timedelta) -> timedelta:
 def _failed(record: Record, call: Call, detail: str, moment: Moment) -> Record:
     tries = record.tries + 1
     since = record.first_try_at or moment.now
-    tried = replace(record, tries=tries, first_try_at=since, takes=0)
+    tried = record.but(tries=tries, first_try_at=since, takes=0)
     if record.mark is None and tries >= TRIES and moment.now - since >= PATIENCE:
         tired = f"failed {tries} times since {since:%Y-%m-%d %H:%M} UTC: {detail}"
         return bury(tried, Problem(reason=Reason.EXHAUSTED, detail=tired, operation=call.operation))
     waiting = put_off(tried, Reason.BACKOFF, moment.now + backoff(tries, moment.dice))
     failure = Problem(reason=Reason.BACKOFF, detail=detail, operation=call.operation)
-    return waiting if record.problem is not None else replace(waiting, problem=failure)
+    return waiting if record.problem is not None else waiting.but(problem=failure)
 
 
 def _doubt(record: Record, outcome: InDoubt, timing: Timing, moment: Moment) -> Record:

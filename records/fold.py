@@ -7,7 +7,7 @@ accepted, and whatever stands in neither any more closes the entry it came from,
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from schema.asks import Ask, Asks, Expect, Link, MoveTo, SetField
 from schema.fingerprint import Json, canonical
@@ -139,9 +139,7 @@ def fold(
 def fold_unreadable(record: Record, change: Change, detail: str, now: datetime) -> Record:
     """Keep an entry that no event can be read from with its record, for a person to see."""
     wish = Pending(value=detail, stamp=change.stamp, base_known=True)
-    return _eligible(
-        record, replace(record, pending={**record.pending, INVALID: wish}), now, change
-    )
+    return _eligible(record, record.but(pending={**record.pending, INVALID: wish}), now, change)
 
 
 def fold_link(record: Record, asks: Iterable[Ask], change: Change, now: datetime) -> Record:
@@ -171,8 +169,7 @@ def accept(
     ends = _Ends()
     before = record.entries()
     mark = record.mark
-    after = replace(
-        record,
+    after = record.but(
         accepted=accepted,
         accepted_at=now,
         look_first=False,
@@ -188,7 +185,7 @@ def accept(
         for entry in mark.entries:
             ends.say(entry, Closed.DELIVERED)
     if landed:
-        after = replace(after, tries=0, first_try_at=None)
+        after = after.but(tries=0, first_try_at=None)
     after, conflict = _settle_fields(after, sent, ends, agrees, tried=tried)
     after, moved = _settle_path(after, ends, status_field, tried=tried)
     after = _confirm(after)
@@ -217,8 +214,8 @@ def release(record: Record) -> Folded:
     path, reasons = normalise(record.path_base, record.path)
     for entry, reason in reasons.items():
         ends.say(entry, reason)
-    after = replace(record, mark=None, path=path, revision=record.revision + 1)
-    after = replace(after, oldest_entry=min(after.entries(), default=None))
+    after = record.but(mark=None, path=path, revision=record.revision + 1)
+    after = after.but(oldest_entry=min(after.entries(), default=None))
     return Folded(record=after, closed=ends.closed(before, after.entries()))
 
 
@@ -289,8 +286,7 @@ def _that_speak(
     )
     if not speaking:
         ends.say(change.stamp.entry, Closed.UNCHANGED)
-    kept = replace(
-        record,
+    kept = record.but(
         snapshots={**record.snapshots, change.stamp.source: {**previous, **state}},
         stamps={**record.stamps, name: change.stamp},
     )
@@ -334,15 +330,19 @@ def _apply(
         if last.entry != change.stamp.entry:
             ends.say(change.stamp.entry, Closed.SUPERSEDED)
         return record
-    stamped = replace(record, stamps={**record.stamps, name: change.stamp})
+    # Each of these copies the record once: an entry with three fields is three copies.
+    stamps = {**record.stamps, name: change.stamp}
     match ask:
         case SetField(value=value):
-            return _set(stamped, name, value, change.stamp, ends, agrees)
+            pending = _set(record, name, value, change.stamp, ends, agrees)
+            return record.but(stamps=stamps, pending=pending)
         case MoveTo(status=status, reason=reason):
             move = Move(to=status, reason=reason, stamp=change.stamp)
-            return _move(stamped, move, name, ends)
+            path, base = _move(record, move, name, ends)
+            return record.but(stamps=stamps, path=path, path_base=base)
         case Expect(value=value):
-            return _expect(stamped, name, value, change.stamp, ends, now)
+            expected = _expect(record, name, value, change.stamp, ends, now)
+            return record.but(stamps=stamps, expected=expected)
 
 
 def _known(record: Record) -> Mapping[str, Json] | None:
@@ -354,7 +354,8 @@ def _known(record: Record) -> Mapping[str, Json] | None:
 
 def _set(
     record: Record, name: str, value: Json, stamp: Stamp, ends: _Ends, agrees: Agrees
-) -> Record:
+) -> dict[str, Pending]:
+    """Give what is then pending."""
     pending = dict(record.pending)
     old = pending.pop(name, None)
     accepted = _known(record)
@@ -363,7 +364,7 @@ def _set(
         ends.say(stamp.entry, reason)
         if old is not None:
             ends.say(old.stamp.entry, Closed.NET_ZERO)
-        return replace(record, pending=pending)
+        return pending
     base_known = record.accepted is not None
     pending[name] = Pending(
         value=value,
@@ -371,10 +372,13 @@ def _set(
         base=(record.accepted or {}).get(name),
         base_known=base_known,
     )
-    return replace(record, pending=pending)
+    return pending
 
 
-def _move(record: Record, move: Move, status_field: str, ends: _Ends) -> Record:
+def _move(
+    record: Record, move: Move, status_field: str, ends: _Ends
+) -> tuple[tuple[Move, ...], str | None]:
+    """Give the path that is then to go, and from where."""
     accepted = _known(record)
     base = None if accepted is None else _text(accepted.get(status_field))
     pinned = 1 if _moved(record) else 0
@@ -382,7 +386,7 @@ def _move(record: Record, move: Move, status_field: str, ends: _Ends) -> Record:
     for entry, reason in reasons.items():
         ends.say(entry, reason)
     path_base = record.path_base if record.path else base
-    return replace(record, path=path, path_base=path_base if path else None)
+    return path, path_base if path else None
 
 
 def _moved(record: Record) -> bool:
@@ -398,16 +402,17 @@ def _moved(record: Record) -> bool:
 
 def _expect(
     record: Record, name: str, value: Json, stamp: Stamp, ends: _Ends, now: datetime
-) -> Record:
+) -> dict[str, Expectation]:
+    """Give what is then expected."""
     accepted = record.accepted
     expected = dict(record.expected)
     expected.pop(name, None)
     if accepted is not None and accepted.get(name) == value:
         ends.say(stamp.entry, Closed.CONFIRMED)
-        return replace(record, expected=expected)
+        return expected
     ends.say(stamp.entry, Closed.NOTED)
     expected[name] = Expectation(value=value, entry=stamp.entry, since=now)
-    return replace(record, expected=expected)
+    return expected
 
 
 def _link(record: Record, link: Link, change: Change, ends: _Ends) -> Record:
@@ -420,7 +425,7 @@ def _link(record: Record, link: Link, change: Change, ends: _Ends) -> Record:
         ends.say(change.stamp.entry, Closed.UNCHANGED)
         if LINK not in record.pending:
             return record  # said again: nothing to keep, not even who said it
-        return replace(record, stamps=stamps, pending=pending)
+        return record.but(stamps=stamps, pending=pending)
     if record.remote_id is not None and (record.accepted is not None or record.mark is not None):
         pending[LINK] = Pending(
             value=[link.remote_id, link.role],
@@ -428,17 +433,16 @@ def _link(record: Record, link: Link, change: Change, ends: _Ends) -> Record:
             base=[record.remote_id, record.role],
             base_known=True,
         )
-        return replace(record, stamps=stamps, pending=pending)
+        return record.but(stamps=stamps, pending=pending)
     ends.say(change.stamp.entry, Closed.NOTED)
-    return replace(record, stamps=stamps, pending=pending, remote_id=link.remote_id, role=link.role)
+    return record.but(stamps=stamps, pending=pending, remote_id=link.remote_id, role=link.role)
 
 
 def refuse_link(record: Record) -> Record:
     """Put back a link that another record has already: held, as `same_person_twice`."""
     stamp = record.stamps[LINK]
     taken = Pending(value=[record.remote_id, record.role], stamp=stamp)
-    return replace(
-        record,
+    return record.but(
         remote_id=None,
         role=None,
         serial_key=None,
@@ -472,38 +476,53 @@ def _end_round(record: Record, change: Change, ends: _Ends) -> Record:
     if not unsent or claim is None:
         kept = (STATE, LINK, INVALID)
         pending = {name: value for name, value in record.pending.items() if name in kept}
-        return replace(record, pending=pending)
+        return record.but(pending=pending)
     for pending_field in record.pending.values():
         ends.say(pending_field.stamp.entry, Closed.NET_ZERO)
     ends.say(change.stamp.entry, Closed.NET_ZERO)
-    return replace(record, pending={}, stamps={**record.stamps, STATE: change.stamp})
+    return record.but(pending={}, stamps={**record.stamps, STATE: change.stamp})
 
 
 def _eligible(before: Record, after: Record, now: datetime, change: Change) -> Record:
     """Make a record due again when what is wanted changed; a dead letter heals by it."""
     if after is before:
         return after
-    after = replace(
-        after, revision=before.revision + 1, oldest_entry=min(after.entries(), default=None)
-    )
     wanted_changed = (after.pending, after.path) != (before.pending, before.path)
-    linked = after.remote_id != before.remote_id
+    news: dict[str, Any] = {
+        "revision": before.revision + 1,
+        "oldest_entry": min(after.entries(), default=None),
+    }
     if wanted_changed:
-        after = replace(after, tries=0, takes=0, calls=0, allowance=None, first_try_at=None)
-    if after.state in BUSY:
-        return after
+        news |= {"tries": 0, "takes": 0, "calls": 0, "allowance": None, "first_try_at": None}
+    if after.state not in BUSY:
+        linked = after.remote_id != before.remote_id
+        news |= _due(before, after, now, change, again=wanted_changed or linked)
+    return after.but(**news)
+
+
+def _due(
+    before: Record, after: Record, now: datetime, change: Change, *, again: bool
+) -> dict[str, Any]:
+    """Give what a change does to the time of a record's next call."""
     if not after.changed:
-        return replace(
-            after, state=RecordState.IN_STEP, reason=None, due_at=None, waits_for=None, problem=None
-        )
-    if not wanted_changed and not linked:
-        return after
+        return {
+            "state": RecordState.IN_STEP,
+            "reason": None,
+            "due_at": None,
+            "waits_for": None,
+            "problem": None,
+        }
+    if not again:
+        return {}
     settled = now + (timedelta(0) if change.asks.at_once else change.settle)
     if before.state is RecordState.WAITING and before.due_at is not None and before.changed:
         settled = min(settled, max(before.due_at, now)) if _settles(before) else settled
-    return replace(
-        after, state=RecordState.WAITING, reason=Reason.SETTLING, due_at=settled, waits_for=None
-    )
+    return {
+        "state": RecordState.WAITING,
+        "reason": Reason.SETTLING,
+        "due_at": settled,
+        "waits_for": None,
+    }
 
 
 def _settles(record: Record) -> bool:
@@ -532,7 +551,7 @@ def _settle_fields(
         elif theirs != wish.base and not agrees(name, wish.base, accepted):
             conflict = conflict or _both_changed(name, wish.base, wish.value, theirs)
         pending[name] = wish
-    return replace(record, pending=pending), conflict
+    return record.but(pending=pending), conflict
 
 
 def _settle_path(
@@ -554,7 +573,7 @@ def _settle_path(
     path, reasons = normalise(status, path)
     for entry, reason in reasons.items():
         ends.say(entry, reason)
-    return replace(record, path=path, path_base=status if path else None), None
+    return record.but(path=path, path_base=status if path else None), None
 
 
 def _both_changed(name: str, base: Json, ours: Json, theirs: Json) -> Problem:
@@ -573,14 +592,13 @@ def _confirm(record: Record) -> Record:
         for name, expectation in record.expected.items()
         if accepted.get(name) != expectation.value
     }
-    return record if len(expected) == len(record.expected) else replace(record, expected=expected)
+    return record if len(expected) == len(record.expected) else record.but(expected=expected)
 
 
 def _stand(record: Record, conflict: Problem | None, now: datetime) -> Record:
-    record = replace(record, oldest_entry=min(record.entries(), default=None))
+    record = record.but(oldest_entry=min(record.entries(), default=None))
     if conflict is not None:
-        return replace(
-            record,
+        return record.but(
             state=RecordState.DEAD,
             reason=Reason.CONFLICT,
             due_at=None,
@@ -588,8 +606,7 @@ def _stand(record: Record, conflict: Problem | None, now: datetime) -> Record:
             lease_until=None,
         )
     if not record.changed:
-        return replace(
-            record,
+        return record.but(
             state=RecordState.IN_STEP,
             reason=None,
             due_at=None,
@@ -604,8 +621,7 @@ def _stand(record: Record, conflict: Problem | None, now: datetime) -> Record:
             already=None,
             first_try_at=None,
         )
-    return replace(
-        record,
+    return record.but(
         state=RecordState.WAITING,
         reason=None,
         due_at=now,

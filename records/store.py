@@ -5,7 +5,6 @@ that somebody holds shows the token of the holding, and says whether it still wa
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -91,16 +90,29 @@ def of_family(
         _OF_FAMILY_LOCKED if lock else _OF_FAMILY,
         {"in_destination": destination, "in_family": family},
     )
-    return [from_row(row) for row in rows.mappings()]
+    return [from_row(row) for row in rows.mappings().all()]
 
 
-def kin_of(connection: Connection, found: Sequence[Record]) -> dict[str, list[Record]]:
-    """Read, by family, all records of the families of *found*."""
+def kin_of(connection: Connection, found: Sequence[Record]) -> Mapping[str, list[Record]]:
+    """Read, by family, all records of the families of *found*; those in hand are not read again."""
     families: dict[str, list[Record]] = {}
     if not found:
         return families
-    for one in of_families(connection, found[0].destination, sorted({r.family for r in found})):
+    for one in found:
         families.setdefault(one.family, []).append(one)
+    others = (
+        select(record)
+        .where(
+            record.c.destination == found[0].destination,
+            among(connection, record.c.family, sorted(families)),
+            ~among(connection, record.c.id, [one.id for one in found]),
+        )
+        .order_by(record.c.family, record.c.id)
+    )
+    for one in _records(connection, others):
+        families[one.family].append(one)
+    for kin in families.values():
+        kin.sort(key=lambda one: one.id)
     return families
 
 
@@ -209,8 +221,7 @@ def dispatch_all(
 ) -> list[Record]:
     """Mark locked records as dispatched, held until *until*; gives them with their new tokens."""
     marked = [
-        replace(
-            one,
+        one.but(
             state=RecordState.DISPATCHED,
             lease_until=until,
             token=LeaseToken(one.token + 1),
@@ -477,7 +488,8 @@ def _changing(one: Record) -> dict[str, Any]:
 
 
 def _records(connection: Connection, query: Select[Any]) -> list[Record]:
-    return [from_row(row) for row in connection.execute(query).mappings()]
+    # All at once: the driver reads a whole batch in a fraction of the time of row after row.
+    return [from_row(row) for row in connection.execute(query).mappings().all()]
 
 
 def _one(connection: Connection, query: Select[Any]) -> Record | None:

@@ -4,9 +4,11 @@ One idea: a field is pending since an event, a correction or "send ours", with i
 accepted then. A read never makes a field pending.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
+from operator import attrgetter
+from typing import Any
 
 from schema.fingerprint import Json
 from schema.keys import AttemptId, EntryId, LeaseToken, RecordId, RecordKey, RemoteId
@@ -159,6 +161,18 @@ class Record:
     first_try_at: datetime | None = None
     oldest_entry: EntryId | None = None
 
+    def but(self, **changes: Any) -> "Record":
+        """Give this record with other values, as `dataclasses.replace` does in three times the time.
+
+        Every event, every decision and every answer makes a few of these.
+        """
+        other = object.__new__(Record)
+        for put, value in zip(_PUTS, _values(self), strict=True):
+            put(other, value)
+        for name, value in changes.items():
+            _PUT[name](other, value)
+        return other
+
     @property
     def changed(self) -> bool:
         """Whether anything is pending."""
@@ -178,3 +192,11 @@ class Record:
         if self.mark is not None:
             carried.update(self.mark.entries)
         return frozenset(carried)
+
+
+_NAMES = tuple(one.name for one in fields(Record))
+_PUT: Mapping[str, Callable[[Record, Any], None]] = {
+    name: Record.__dict__[name].__set__ for name in _NAMES
+}
+_PUTS = tuple(_PUT.values())
+_values: Callable[[Record], tuple[Any, ...]] = attrgetter(*_NAMES)
