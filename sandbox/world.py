@@ -33,15 +33,18 @@ class Names:
 
     def claim(self, section: str, ref: str, given: object, where: str, problems: Problems) -> str:
         """Take a ref and an id for an entity; answers the id."""
-        self.claim_ref(section, ref, where, problems)
-        return self._claim_id(section, ref, given, where, problems)
+        fresh = self.claim_ref(section, ref, where, problems)
+        return self._claim_id(section, ref, given, where, problems) if fresh else ""
 
-    def claim_ref(self, section: str, ref: str, where: str, problems: Problems) -> None:
+    def claim_ref(self, section: str, ref: str, where: str, problems: Problems) -> bool:
+        """Take a ref for an entity; false if another has it."""
         if not is_ref(ref):
             problems.add(where, "a ref is 1 to 64 letters, digits, '_', '.' or '-'")
         if ref in self._known:
             problems.add(where, f"duplicate ref '{ref}'")
+            return False
         self._known[ref] = section, ref
+        return True
 
     def _claim_id(
         self, section: str, ref: str, given: object, where: str, problems: Problems

@@ -146,7 +146,8 @@ def is_known_crash(case: Any) -> bool:
     """Whether a request is one that the real service falls over too."""
     body = as_object(case.body) or {}
     odd_data = bool(body.get("data")) and as_object(body.get("data")) is None
-    flat = any(key == "page" or key.startswith("page[]") for key in case.query or {})
+    query: Json = case.query or {}
+    flat = any(key == "page" or key.startswith("page[]") for key in query)
     return odd_data or flat
 
 

@@ -1,0 +1,1 @@
+"""How big and how quick the sandbox is: `python -m benchmarks.sandbox`."""
