@@ -1,54 +1,67 @@
 """`python -m pillarbox`, and the console script."""
 
 import sys
+from importlib import import_module
 
 import typer
 from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import GatewayError
-from pillarbox.commands import (
-    check,
-    config,
-    db,
-    destination,
-    entries,
-    intake,
-    processes,
-    quota,
-    records,
-    status,
-    worlds,
-)
 from pillarbox.commands.common import INTERRUPTED, UNEXPECTED, UNREACHABLE, USAGE, Stop, say_error
 from producers.errors import ProducerError
 from runtime.errors import DatabaseAway, DatabaseBehind, RedisAway, RuntimeProblem
 from runtime.redis import RedisProblem
 from schema.events import InvalidEvent
 
-app = typer.Typer(
-    name="pillarbox",
-    help="Keeps a training provider's own systems and the Lead Provider API in step.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=True,
-)
-worlds.add_to(app)
-processes.add_to(app)
-intake.add_to(app)
-status.add_to(app)
-check.add_to(app)
-app.add_typer(entries.app, name="entries")
-app.add_typer(records.app, name="records")
-app.add_typer(quota.app, name="quota")
-app.add_typer(destination.app, name="destination")
-app.add_typer(db.app, name="db")
-app.add_typer(config.app, name="config")
+COMMANDS = {
+    "up": "worlds",
+    "demo": "worlds",
+    "relay": "processes",
+    "worker": "processes",
+    "sandbox": "worlds",
+    "emit": "intake",
+    "import": "intake",
+    "entries": "entries",
+    "records": "records",
+    "quota": "quota",
+    "status": "status",
+    "check": "check",
+    "destination": "destination",
+    "config": "config",
+    "db": "db",
+}
+"""Which module knows which command, in the order of the help page."""
+
+
+def application(word: str | None = None) -> typer.Typer:
+    """Build the command.
+
+    With the first word that was typed only that word's module is loaded: a worker has no use for
+    the sandbox, and everything together takes a second of processor time.
+    """
+    app = typer.Typer(
+        name="pillarbox",
+        help="Keeps a training provider's own systems and the Lead Provider API in step.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=True,
+    )
+    # A lone command would make Typer drop its name; this keeps the group a group.
+    app.callback()(_group)
+    modules = [COMMANDS[word]] if word in COMMANDS else list(dict.fromkeys(COMMANDS.values()))
+    for name in modules:
+        import_module(f"pillarbox.commands.{name}").add_to(app)
+    return app
+
+
+def _group() -> None:
+    """Keeps a training provider's own systems and the Lead Provider API in step."""
 
 
 def main() -> None:
     """Run the command; every failure ends in one sentence and an exit code."""
     try:
-        app()
+        application(sys.argv[1] if len(sys.argv) > 1 else None)()
     except SystemExit as end:
         sys.exit(INTERRUPTED if _interrupted(end) else end.code)
     except Exception as error:

@@ -6,16 +6,18 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from runtime import log, migrations
+from runtime import log
 from runtime.database import Database
 from runtime.settings import Destination, Settings
-from workers.wiring import Wiring
+
+if TYPE_CHECKING:
+    from workers.wiring import Wiring
 
 DONE = 0
 UNEXPECTED = 1
@@ -48,14 +50,19 @@ def settings() -> Settings:
 
 def opened(found: Settings) -> Database:
     """Open the database, reachable and migrated, or end with the cure."""
+    from runtime import migrations
+
     database = Database(found.database_url)
     database.check()
     migrations.require(database)
     return database
 
 
-def wired(found: Settings) -> Wiring:
+def wired(found: Settings) -> "Wiring":
     """Build the collaborators on a database that is reachable and migrated."""
+    from runtime import migrations
+    from workers.wiring import Wiring
+
     wiring = Wiring.build(found)
     wiring.database.check()
     migrations.require(wiring.database)

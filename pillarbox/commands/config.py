@@ -12,6 +12,11 @@ from runtime.settings import Destination, Settings
 app = typer.Typer(help="Show what is configured.", no_args_is_help=True)
 
 
+def add_to(root: typer.Typer) -> None:
+    """Add the commands."""
+    root.add_typer(app, name="config")
+
+
 @app.command()
 def show(as_json: AsJson = False) -> None:
     """Show every setting as it was understood; keys are never shown."""

@@ -9,6 +9,11 @@ from runtime.database import Database, shown
 app = typer.Typer(help="Bring the database to this version.", no_args_is_help=True)
 
 
+def add_to(root: typer.Typer) -> None:
+    """Add the commands."""
+    root.add_typer(app, name="db")
+
+
 @app.command()
 def upgrade(as_json: AsJson = False, dry_run: DryRun = False) -> None:
     """Bring the database to the newest migration, all or nothing."""

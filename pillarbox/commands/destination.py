@@ -18,6 +18,11 @@ from pillarbox.commands.common import (
 app = typer.Typer(help="What this database is bound to.", no_args_is_help=True)
 
 
+def add_to(root: typer.Typer) -> None:
+    """Add the commands."""
+    root.add_typer(app, name="destination")
+
+
 @app.command()
 def show(as_json: AsJson = False) -> None:
     """Show each destination, and what this database was bound to at its first use."""

@@ -23,6 +23,11 @@ from schema.states import Closed, EntryState
 app = typer.Typer(help="The outbox, entry by entry.", no_args_is_help=True)
 
 
+def add_to(root: typer.Typer) -> None:
+    """Add the commands."""
+    root.add_typer(app, name="entries")
+
+
 @app.command("list")
 def list_(
     state: Annotated[EntryState | None, typer.Option(help="Only entries in this state.")] = None,

@@ -33,6 +33,11 @@ from schema.states import GateReason
 app = typer.Typer(help="The calls that are left, and the gate of the key.", no_args_is_help=True)
 
 
+def add_to(root: typer.Typer) -> None:
+    """Add the commands."""
+    root.add_typer(app, name="quota")
+
+
 @app.command()
 def show(destination: Of = "default", as_json: AsJson = False) -> None:
     """Show how full the rolling window is, by lane, and whether the gate is shut."""

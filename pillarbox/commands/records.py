@@ -31,6 +31,11 @@ from schema.states import OPEN_STATES, RecordState
 app = typer.Typer(help="Records on both sides: where each stands, and why.", no_args_is_help=True)
 
 
+def add_to(root: typer.Typer) -> None:
+    """Add the commands."""
+    root.add_typer(app, name="records")
+
+
 @app.command("list")
 def list_(
     state: Annotated[RecordState | None, typer.Option(help="Only records in this state.")] = None,

@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql
 
 from gateway import answers
 from gateway.contracts import lead_provider_v3
-from pillarbox.__main__ import app
+from pillarbox.__main__ import application
 from schema.events import EVENTS, Event
 from schema.outcomes import OutcomeName
 from schema.states import (
@@ -103,7 +103,7 @@ def commands() -> str:
 
 def leaves() -> list[tuple[str, Any]]:
     """Give every command, with the words that call it."""
-    return list(_leaves(typer.main.get_command(app), "pillarbox"))
+    return list(_leaves(typer.main.get_command(application()), "pillarbox"))
 
 
 def _leaves(group: Any, path: str) -> Iterator[tuple[str, Any]]:
