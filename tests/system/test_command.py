@@ -1,0 +1,377 @@
+"""The command: what goes in, what is refused, and JSON with keys that others may rely on."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from outbox import entries
+from runtime.database import Database
+from schema.events import ParticipantDeferred
+from schema.outcomes import Blame, Refused
+from tests.support.api import a_refusal
+from tests.support.command import run
+from tests.support.outbox import Outbox
+
+GOOD = [
+    {"event": "participant_resumed", "source_id": "E-1"},
+    {"event": "participant_deferred", "source_id": "E-2", "reason": "other"},
+    {"event": "participant_resumed", "source_id": "E-3"},
+]
+FAULTY: list[tuple[str, str]] = [
+    ("not json", "line"),
+    ('{"event": "participant_paused", "source_id": "E-1"}', "event"),
+    ('{"event": "participant_deferred", "source_id": "E-1"}', "reason"),
+    ('{"event": "participant_resumed", "source_id": "E-1", "destination": "nowhere"}', "destination"),
+    ('{"event": "participant_resumed", "source_id": "E-1", "happened_at": "2025-01-01T00:00:00"}', "happened_at"),
+    ('{"event": "record_snapshot", "source_id": "E-1", "kind": "enrolment", "state": {"x": 1}}', "state.x"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def database(
+    sqlite_template: Path, tmp_path: Path, environment: pytest.MonkeyPatch
+) -> Iterator[Database]:
+    """A migrated SQLite file that `DATABASE_URL` names."""
+    file = tmp_path / "pillarbox.db"
+    file.write_bytes(sqlite_template.read_bytes())
+    environment.setenv("DATABASE_URL", f"sqlite:///{file}")
+    database = Database(f"sqlite:///{file}")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Path:
+    """A file of three good lines among six faulty ones: 2, 4, 5, 6, 8 and 9."""
+    good = [json.dumps(one) for one in GOOD]
+    bad = [line for line, _ in FAULTY]
+    lines = [good[0], bad[0], good[1], bad[1], bad[2], bad[3], good[2], bad[4], bad[5]]
+    file = tmp_path / "events.jsonl"
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def sources(database: Database) -> list[str]:
+    with database.reading() as connection:
+        return [entry.source_id for entry in entries.list_entries(connection)]
+
+
+# import
+
+
+def test_of_a_file_with_faulty_lines_the_good_ones_go_in_and_each_fault_is_named(
+    database: Database, events: Path
+) -> None:
+    ran = run("import", str(events), "--json")
+
+    assert ran.code == 5
+    assert {name: ran.json[name] for name in ("lines", "new", "known", "faulty")} == {
+        "lines": 9,
+        "new": 3,
+        "known": 0,
+        "faulty": 6,
+    }
+    assert [(fault["line"], fault["field"]) for fault in ran.json["faults"]] == list(
+        zip([2, 4, 5, 6, 8, 9], [field for _, field in FAULTY], strict=True)
+    )
+    assert sources(database) == ["E-1", "E-2", "E-3"]
+
+
+def test_for_people_each_fault_is_a_line_with_its_number(database: Database, events: Path) -> None:
+    ran = run("import", str(events))
+
+    assert "line 5: reason: is missing; this event needs it" in ran.out
+    assert "3 of 9 events went in, 0 were there already, 6 lines are faulty" in ran.out
+
+
+def test_all_or_nothing_puts_nothing_in(database: Database, events: Path) -> None:
+    ran = run("import", str(events), "--all-or-nothing", "--json")
+
+    assert (ran.code, ran.json["new"], ran.json["faulty"]) == (2, 0, 6)
+    assert sources(database) == []
+
+
+def test_the_same_file_twice_is_one_import(database: Database, events: Path) -> None:
+    run("import", str(events))
+
+    again = run("import", str(events), "--json")
+
+    assert (again.json["new"], again.json["known"]) == (0, 3)
+    assert len(sources(database)) == 3
+
+
+def test_an_event_id_with_another_content_is_a_faulty_line_and_the_rest_goes_in(
+    database: Database, tmp_path: Path
+) -> None:
+    file = tmp_path / "more.jsonl"
+    first, other, last = (
+        {**one, "event_id": event_id} for one, event_id in zip(GOOD, "aab", strict=True)
+    )
+    file.write_text("\n".join(json.dumps(one) for one in (first, other, last)))
+
+    ran = run("import", str(file), "--json")
+
+    assert ran.code == 5
+    assert [(one["line"], one["field"]) for one in ran.json["faults"]] == [(2, "event_id")]
+    assert sources(database) == ["E-1", "E-3"]
+    assert run("import", str(file), "--all-or-nothing").code == 2
+
+
+def test_standard_input_is_a_file_too(database: Database) -> None:
+    ran = run("import", "-", stdin=json.dumps(GOOD[0]).encode())
+
+    assert ran.code == 0
+    assert sources(database) == ["E-1"]
+
+
+def test_a_dry_run_says_what_would_go_in_and_does_nothing(database: Database, events: Path) -> None:
+    ran = run("import", str(events), "--dry-run", "--json")
+
+    assert (ran.json["new"], ran.json["dry_run"]) == (3, True)
+    assert sources(database) == []
+
+
+def test_a_file_without_an_event_or_without_itself_says_so(
+    database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").write_text("\n\n")
+
+    assert run("import", str(tmp_path / "empty")).code == 4
+    absent = run("import", str(tmp_path / "absent"))
+    assert (absent.code, absent.err.count("\n")) == (2, 1)
+
+
+# emit
+
+
+def test_one_event_goes_in(database: Database) -> None:
+    ran = run(
+        "emit",
+        "participant_deferred",
+        "--source-id",
+        "E-1",
+        "--json-payload",
+        '{"reason": "other"}',
+        "--json",
+    )
+
+    assert ran.code == 0
+    assert ran.json.keys() == {"entry", "event", "source_id", "destination", "dry_run"}
+    assert sources(database) == ["E-1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["participant_deffered", "--source-id", "E-1"], "error: event: "),
+        (["participant_deferred", "--source-id", "E-1"], "error: reason: is missing; this event needs it"),
+        (["participant_resumed"], "error: source_id: is missing; this event needs it"),
+        (["participant_resumed", "--source-id", ""], "error: source_id: must not be empty; give the local system's own reference"),
+        (["participant_resumed", "--source-id", "E", "--json-payload", "{"], "error: --json-payload: is not JSON; write an object such as {}"),
+        (["participant_resumed", "--source-id", "E", "--json-payload", "[]"], "error: --json-payload: is not a JSON object; write one such as {}"),
+        (["participant_resumed", "--source-id", "E", "--json-payload", '{"destination": "x"}'], "error: destination: is 'x'; configured are default"),
+        (["record_snapshot", "--source-id", "E", "--json-payload", '{"kind": "participant", "state": {}}'], "error: kind: must be enrolment; that is what this destination keeps in step"),
+    ],
+)  # fmt: skip
+def test_a_bad_event_is_one_sentence_and_nothing_goes_in(
+    database: Database, arguments: list[str], sentence: str
+) -> None:
+    ran = run("emit", *arguments)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(sentence)
+    assert ran.err.count("\n") == 1
+    assert sources(database) == []
+
+
+# reading
+
+
+@pytest.fixture
+def story(database: Database) -> Outbox:
+    """A deferral that was refused, and a schedule nobody linked yet."""
+    outbox = Outbox(database)
+    outbox.link()
+    outbox.emit(ParticipantDeferred(source_id="E-1", reason="other"))
+    outbox.emit(ParticipantDeferred(source_id="E-2", reason="other"))
+    outbox.round()
+    outbox.deliver()
+    outbox.api.then(
+        Refused(status=422, refusals=a_refusal("reason", "is not right"), blame=Blame.DATA)
+    )
+    outbox.run()
+    return outbox
+
+
+def keys(value: dict[str, Any]) -> set[str]:
+    return set(value)
+
+
+def test_status_as_json_has_stable_keys(story: Outbox) -> None:
+    told = run("status", "--json").json
+
+    assert keys(told) == {"at", "attention", "destinations", "processes"}
+    (one,) = told["destinations"]
+    assert keys(one) >= {
+        "destination", "url", "oldest_waiting_s", "records", "reasons", "entries", "calls", "gate",
+        "quota", "attention",
+    }  # fmt: skip
+    assert one["records"] == {"dead": 1, "waiting": 1}
+    assert one["entries"] == {"noted": 1, "folded": 2}
+    assert one["calls"] == {"delivered": 1, "refused": 1}
+    assert told["attention"] == one["attention"] != []
+
+
+def test_status_check_asks_for_attention(story: Outbox) -> None:
+    assert run("status").code == 0
+    assert run("status", "--check").code == 6
+
+
+@pytest.mark.parametrize("name", ["E-1", "enrolment:E-1", "11111111-1111-4111-8111-111111111111"])
+def test_a_record_is_found_by_its_key_its_local_and_its_remote_id(story: Outbox, name: str) -> None:
+    (told,) = run("records", "explain", name, "--json").json
+
+    assert told["key"] == "enrolment:E-1"
+    assert (told["state"], told["reason"]) == ("dead", "refused")
+    assert "reason: is not right" in told["verdict"]
+    assert {line["what"] for line in told["story"]} == {"event", "call", "closed"}
+
+
+def test_explain_as_json_has_stable_keys(story: Outbox) -> None:
+    (told,) = run("records", "explain", "E-1", "--json").json
+
+    assert keys(told) >= {
+        "id", "key", "destination", "state", "reason", "due_at", "waits_for", "remote_id", "role",
+        "pending", "path", "expected", "accepted", "accepted_at", "remote_updated_at", "problem",
+        "tries", "verdict", "next", "waited_for_by", "fields", "story",
+    }  # fmt: skip
+    assert told["problem"] == {
+        "reason": "refused",
+        "detail": "reason: is not right",
+        "field": "reason",
+        "operation": "defer",
+        "status": 422,
+    }
+
+
+def test_for_people_explain_begins_with_one_sentence(story: Outbox) -> None:
+    lines = run("records", "explain", "E-1").out.splitlines()
+
+    assert lines[0] == "enrolment:E-1"
+    assert lines[1].strip().startswith("Refused, and set aside for a person:")
+
+
+def test_entries_as_json_have_stable_keys(story: Outbox) -> None:
+    first, *others = run("entries", "list", "--json").json
+
+    assert keys(first) >= {
+        "id", "state", "reason", "event", "source_id", "payload", "destination", "source",
+        "event_id", "version", "happened_at", "actor", "emitted_at", "closed_at", "record_id",
+    }  # fmt: skip
+    assert [first["reason"], *(one["reason"] for one in others)] == ["noted", None, None]
+    assert run("entries", "show", str(first["id"]), "--json").json == first
+    assert len(run("entries", "list", "--source-id", "E-2", "--json").json) == 1
+
+
+def test_nothing_found_is_an_empty_list_and_a_code_of_its_own(database: Database) -> None:
+    for arguments in (
+        ["entries", "list"],
+        ["records", "list"],
+        ["records", "explain", "E-9"],
+    ):
+        ran = run(*arguments, "--json")
+        assert (ran.code, ran.json, ran.err.count("\n")) == (4, [], 1), arguments
+    assert run("entries", "show", "9").code == 4
+
+
+def test_check_as_json_names_everything_it_looked_at(
+    database: Database, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("PILLARBOX_API_URL", "http://127.0.0.1:9/api/v3")
+
+    ran = run("check", "--json")
+
+    assert ran.code == 3
+    assert {line["name"]: line["ok"] for line in ran.json} == {
+        "database": True,
+        "migrations": True,
+        "redis": True,
+        "default: key": False,
+        "default: API": False,
+        "default: bound": True,
+    }
+    assert all(keys(line) == {"name", "ok", "detail"} for line in ran.json)
+
+
+def test_config_as_json_has_stable_keys_and_never_a_key(
+    database: Database, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("PILLARBOX_API_TOKEN", "s3cret")
+    environment.setenv("REDIS_URL", "redis://user:s3cret@host:6379/0")
+
+    ran = run("config", "show", "--json")
+
+    assert keys(ran.json) == {
+        "database_url", "redis_url", "namespace", "settle_s", "lease_s", "quarantine_s",
+        "send_by_s", "deadline_s", "offpeak", "log_format", "log_level", "destinations",
+    }  # fmt: skip
+    assert keys(ran.json["destinations"][0]) == {
+        "name", "contract", "url", "key", "key_name", "quota", "address", "address_quota",
+    }  # fmt: skip
+    assert "s3cret" not in ran.out + ran.err
+
+
+def test_the_gate_is_paused_and_resumed_by_hand_and_that_is_written_down(
+    database: Database,
+) -> None:
+    paused = run("quota", "pause", "--for", "10m", "--reason", "maintenance", "--json").json
+    shown = run("quota", "show", "--json").json
+    run("quota", "resume", "--dry-run")
+    still = run("quota", "show", "--json").json
+    run("quota", "resume")
+    resumed = run("quota", "show", "--json").json
+
+    assert paused["gate"]["detail"] == "maintenance"
+    assert keys(shown) >= {
+        "destination", "limit", "window_s", "open", "used", "in_flight", "foreign", "lanes",
+        "next_free_s", "address_used", "gate",
+    }  # fmt: skip
+    assert keys(shown["lanes"]) == {"live", "poll", "bulk"}
+    assert shown["gate"] == still["gate"] == paused["gate"]
+    assert resumed["gate"] is None
+    with database.reading() as connection:
+        actions = connection.exec_driver_sql("SELECT action, reason FROM audit ORDER BY id")
+        assert [tuple(row) for row in actions] == [
+            ("quota_paused", "maintenance"),
+            ("quota_resumed", "resumed by hand"),
+        ]
+
+
+def test_db_as_json_has_stable_keys(tmp_path: Path, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'new.db'}")
+
+    behind = run("db", "current", "--json")
+    dry = run("db", "upgrade", "--dry-run", "--json")
+    upgraded = run("db", "upgrade", "--json")
+    current = run("db", "current", "--json")
+
+    assert (behind.code, behind.json["at"]) == (3, None)
+    assert dry.json["before"] is upgraded.json["before"] is None
+    assert keys(upgraded.json) == {"database", "before", "after", "dry_run"}
+    assert (current.code, keys(current.json)) == (0, {"database", "at", "head"})
+    assert current.json["at"] == current.json["head"] == upgraded.json["after"]
+
+
+def test_an_event_of_the_command_line_is_one_of_the_outbox(database: Database) -> None:
+    run("emit", "participant_resumed", "--source-id", "E-1")
+
+    with database.reading() as connection:
+        (entry,) = entries.list_entries(connection)
+    assert (entry.event, entry.source, entry.destination) == (
+        "participant_resumed",
+        "local",
+        "default",
+    )

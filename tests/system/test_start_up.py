@@ -1,0 +1,108 @@
+"""Whatever is missing at the start is one sentence with its cure, and an exit code."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import run
+from tests.support.servers import RedisServer, free_port
+
+LOOPBACK = "http://127.0.0.1:9/api/v3"
+
+
+@pytest.fixture
+def ready(
+    sqlite_template: Path,
+    tmp_path: Path,
+    environment: pytest.MonkeyPatch,
+    redis_server: RedisServer,
+) -> pytest.MonkeyPatch:
+    """An environment in which a worker could start."""
+    file = tmp_path / "pillarbox.db"
+    file.write_bytes(sqlite_template.read_bytes())
+    environment.setenv("DATABASE_URL", f"sqlite:///{file}")
+    environment.setenv("REDIS_URL", redis_server.url)
+    environment.setenv("PILLARBOX_API_URL", LOOPBACK)
+    environment.setenv("PILLARBOX_API_TOKEN", "s3cret")
+    return environment
+
+
+def refused(*arguments: str) -> tuple[int, str]:
+    """Start a process that must not start; gives its code and its one sentence."""
+    ran = run(*arguments)
+    assert ran.err.startswith("error: "), ran.err
+    assert ran.err.count("\n") == 1
+    assert "s3cret" not in ran.err
+    assert ran.out == ""
+    return ran.code, ran.err
+
+
+@pytest.mark.parametrize("role", ["relay", "worker"])
+@pytest.mark.parametrize(
+    ("variable", "value", "code", "sentence"),
+    [
+        ("REDIS_URL", None, 2, "REDIS_URL is not set, and the built-in Redis lives in one process only"),
+        ("REDIS_URL", "redis://127.0.0.1:1/0", 3, "REDIS_URL: no answer from Redis at 127.0.0.1:1; start Redis or correct the address"),
+        ("REDIS_URL", "http://x", 3, "REDIS_URL must look like redis://host:6379/0"),
+        ("DATABASE_URL", "postgresql://u:s3cret@127.0.0.1:1/x", 3, "DATABASE_URL: no answer from postgresql+psycopg://u:***@127.0.0.1:1/x"),
+        ("DATABASE_URL", "oracle://x", 2, "DATABASE_URL names oracle; only"),
+        ("DATABASE_URL", "sqlite:////proc/nothing/x.db", 3, "DATABASE_URL: the folder /proc/nothing cannot be made"),
+        ("PILLARBOX_API_URL", None, 2, "PILLARBOX_API_URL is not set; put the base URL of the API there"),
+        ("PILLARBOX_CONTRACT", "nothing_v9", 2, "PILLARBOX_CONTRACT: there is no contract 'nothing_v9'; known are"),
+        ("PILLARBOX_SETLE", "3s", 2, "PILLARBOX_SETLE is no variable of Pillarbox; did you mean PILLARBOX_SETTLE?"),
+        ("PILLARBOX_LEASE", "1s", 2, "PILLARBOX_LEASE is 1s; it must be longer than"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_and_nothing_starts(
+    ready: pytest.MonkeyPatch, role: str, variable: str, value: str | None, code: int, sentence: str
+) -> None:
+    ready.delenv(variable, raising=False)
+    if value is not None:
+        ready.setenv(variable, value)
+
+    ended, said = refused(role)
+
+    assert said.startswith(f"error: {sentence}")
+    assert ended == code
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("PILLARBOX_API_TOKEN", None, "PILLARBOX_API_TOKEN is not set; put the API token there"),
+        ("PILLARBOX_API_URL", "http://api.example/api/v3", "PILLARBOX_API_URL is plain http to another machine; write https://"),
+        ("PILLARBOX_API_URL", "ftp://api.example", "PILLARBOX_API_URL is not an https URL"),
+    ],
+)  # fmt: skip
+def test_a_worker_without_a_usable_address_or_key_does_not_start(
+    ready: pytest.MonkeyPatch, variable: str, value: str | None, sentence: str
+) -> None:
+    ready.delenv(variable)
+    if value is not None:
+        ready.setenv(variable, value)
+
+    code, said = refused("worker")
+
+    assert (code, said.startswith(f"error: {sentence}")) == (2, True), said
+
+
+def test_an_unmigrated_database_is_refused_with_the_cure(
+    ready: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ready.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'empty.db'}")
+
+    for command in (["relay"], ["worker"], ["status"], ["entries", "list"]):
+        assert refused(*command) == (
+            3,
+            "error: the database is empty; run `pillarbox db upgrade` first\n",
+        )
+
+
+def test_a_database_of_another_destination_is_refused(ready: pytest.MonkeyPatch) -> None:
+    assert run("destination", "bind").code == 0
+    ready.setenv("PILLARBOX_API_URL", f"http://127.0.0.1:{free_port()}/api/v3")
+
+    code, said = refused("relay")
+
+    assert code == 2
+    assert "but this database is bound to http://127.0.0.1:9/api/v3; set it back" in said
