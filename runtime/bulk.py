@@ -32,6 +32,8 @@ from schema.tables import Document, Instant, iso
 
 Rows = Sequence[Mapping[str, Any]]
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 def insert_many(
     connection: Connection, table: Table, rows: Rows, *, returning: str | None = None
@@ -250,4 +252,4 @@ def _json(value: Any) -> str:
     """Text is taken as JSON already: producers hand over what they validated."""
     if isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)

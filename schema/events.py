@@ -312,12 +312,13 @@ def decode(fields: object) -> Event:
     return model(**named)
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def encode_payload(event: Event) -> str:
     """Write the event's own fields as JSON; raises `InvalidEvent` when they are too large."""
     try:
-        text = json.dumps(
-            event.payload(), ensure_ascii=False, separators=(",", ":"), allow_nan=False
-        )
+        text = _ENCODER.encode(event.payload())
         size = len(text.encode())
     except (ValueError, TypeError, RecursionError):
         raise InvalidEvent(

@@ -12,13 +12,15 @@ Json: TypeAlias = "str | int | float | bool | None | Sequence[Json] | Mapping[st
 FINGERPRINT_BYTES = 16
 """128 bits: no accidental equality among billions of payloads, and short enough to show."""
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
 
 def canonical(value: Json) -> str:
     """Write a payload so that key order, spaces and the spelling of whole numbers do not matter.
 
     An absent key and a key whose value is null mean the same to the API, so nulls in objects go.
     """
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(_plain(value))
 
 
 def fingerprint(value: Json) -> str:
