@@ -21,7 +21,7 @@ def test_it_has_a_thousand_lines_and_six_faulty_ones_each_of_another_sort() -> N
     assert len(reading.lines) + len(reading.faults) == LINES
     assert [fault.line for fault in reading.faults] == [number for number, _ in FAULTS]
     assert [(fault.field, fault.problem[:24]) for fault in reading.faults] == [
-        ("event", "must be one of participa"),
+        ("event", "did you mean participant"),
         ("reason", "is missing; this event n"),
         ("schedule", "is not a field of this e"),
         ("reason", "must be one of 'bereavem"),
