@@ -46,4 +46,4 @@ def test_each_reason_stands_with_its_state() -> None:
 
 
 def test_no_reason_is_left_over() -> None:
-    assert WAITS | DOUBTS | HOLDS | DEAD_LETTERS == frozenset(Reason)
+    assert frozenset(Reason) == WAITS | DOUBTS | HOLDS | DEAD_LETTERS
