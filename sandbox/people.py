@@ -39,6 +39,8 @@ def place_started_on(enrolment: Enrolment, provider: str, day: date | None) -> P
 
 def place_at(enrolment: Enrolment, provider: str, day: date) -> Place | None:
     """The provider's training period in force on a day: the last that had begun, else the first."""
+    if len(enrolment.posts) == 1 and len(enrolment.posts[0].trainings) == 1:
+        return latest_with(enrolment, provider)
     mine = sorted(
         (
             Place(post, training)

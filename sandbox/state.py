@@ -161,6 +161,19 @@ class State:
         """Whether a provider sees a declaration."""
         return provider in self.index.declaration_seen_by(declaration)
 
+    def newest_paid(self, provider: str, cohort: int) -> str | None:
+        """The newest paid output statement of a provider and cohort."""
+        paid = [
+            statement
+            for statement in self.statements.values()
+            if statement.provider == provider
+            and statement.cohort == cohort
+            and statement.fee == "output"
+            and statement.status == "paid"
+        ]
+        newest = max(paid, key=lambda s: (s.payment_date, s.order), default=None)
+        return newest.ref if newest else None
+
     # Changing
 
     def take_order(self) -> int:

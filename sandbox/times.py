@@ -62,6 +62,7 @@ def exact(at: datetime) -> str:
     return at.isoformat()[:-6] + "Z"
 
 
+@lru_cache(maxsize=CACHED_TEXTS)
 def london_day(at: datetime) -> date:
     """The day it is in London at that instant."""
     return at.astimezone(LONDON).date()

@@ -30,6 +30,11 @@ class Names:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, str]] = {}
+        self._ids: dict[str, str] = {}
+
+    def id_of(self, section: str, ref: str) -> str:
+        """The id that an entity was given, or its own."""
+        return self._ids.get(ref) or id_for(section, ref)
 
     def claim(self, section: str, ref: str, given: object, where: str, problems: Problems) -> str:
         """Take a ref and an id for an entity; answers the id."""
@@ -51,14 +56,14 @@ class Names:
     ) -> str:
         if section == "providers":
             return ""
-        chosen = id_for(section, ref) if given is None else given
-        if not isinstance(chosen, str) or not is_uuid(chosen):
+        if given is not None and (not isinstance(given, str) or not is_uuid(given)):
             problems.add(f"{where}.id", "must be a UUID")
             return ""
-        chosen = chosen.lower()
+        chosen = id_for(section, ref) if given is None else given.lower()
         if chosen in self._known:
             problems.add(f"{where}.id", f"duplicate id '{chosen}'")
         self._known[chosen] = section, ref
+        self._ids[ref] = chosen
         return chosen
 
     def resolve(self, section: str, name: str) -> str | None:
@@ -70,6 +75,7 @@ class Resolver(Protocol):
     """Finds the ref that a ref or an id of a section stands for."""
 
     def resolve(self, section: str, name: str) -> str | None: ...
+    def id_of(self, section: str, ref: str) -> str: ...
 
 
 class Reader:
@@ -81,6 +87,25 @@ class Reader:
         self.problems = problems
         self.now = now
         self.today = london_day(now)
+        self._next: dict[tuple[str, int], str | None] = {}
+        self._paid: dict[tuple[str, int], str | None] = {}
+
+    # Statements, which do not change while declarations are read
+
+    def next_statement(self, provider: str, cohort: int) -> str | None:
+        """The statement that a new declaration would get."""
+        key = provider, cohort
+        if key not in self._next:
+            found = self.state.next_statement(provider, cohort, self.today)
+            self._next[key] = found.ref if found else None
+        return self._next[key]
+
+    def newest_paid(self, provider: str, cohort: int) -> str | None:
+        """The newest paid output statement."""
+        key = provider, cohort
+        if key not in self._paid:
+            self._paid[key] = self.state.newest_paid(provider, cohort)
+        return self._paid[key]
 
     # References
 
@@ -248,7 +273,7 @@ def read_delivery_partners(reader: Reader, rows: Iterator[RawRow]) -> None:
         reader.state.put(
             DeliveryPartner(
                 ref=row.ref,
-                id=id_of(fields, "delivery_partners", row.ref),
+                id=id_of(reader, fields, "delivery_partners", row.ref),
                 order=reader.state.take_order(),
                 name=fields.text("name"),
                 pairings=_pairings(reader, fields),
@@ -259,10 +284,10 @@ def read_delivery_partners(reader: Reader, rows: Iterator[RawRow]) -> None:
         fields.done()
 
 
-def id_of(fields: Fields, section: str, ref: str) -> str:
+def id_of(reader: Reader, fields: Fields, section: str, ref: str) -> str:
     """The id an entity was given, or its default; whether it is usable was seen before."""
     given = fields.take("id")
-    return given.lower() if isinstance(given, str) else id_for(section, ref)
+    return given.lower() if isinstance(given, str) else reader.names.id_of(section, ref)
 
 
 def later(place: int) -> datetime:
@@ -303,7 +328,7 @@ def _school(reader: Reader, fields: Fields, row: RawRow, default: datetime) -> S
         tutor.done()
     return School(
         ref=row.ref,
-        id=id_of(fields, "schools", row.ref),
+        id=id_of(reader, fields, "schools", row.ref),
         order=reader.state.take_order(),
         urn=fields.text("urn"),
         name=fields.text_or("name", f"School {row.ref}"),
@@ -356,7 +381,7 @@ def read_partnership(reader: Reader, fields: Fields, row: RawRow, default: datet
     created, updated = reader.stamps(fields, row, default)
     partnership = Partnership(
         ref=row.ref,
-        id=id_of(fields, "partnerships", row.ref),
+        id=id_of(reader, fields, "partnerships", row.ref),
         order=reader.state.take_order(),
         school=reader.ref(fields, "school", "schools"),
         provider=reader.ref(fields, "provider", "providers"),
@@ -387,7 +412,7 @@ def read_statement(reader: Reader, fields: Fields, row: RawRow, default: datetim
     created, updated = reader.stamps(fields, row, default)
     statement = Statement(
         ref=row.ref,
-        id=id_of(fields, "statements", row.ref),
+        id=id_of(reader, fields, "statements", row.ref),
         order=reader.state.take_order(),
         provider=reader.ref(fields, "provider", "providers"),
         cohort=reader.cohort(fields),

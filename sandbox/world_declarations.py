@@ -43,12 +43,13 @@ def _declaration(reader: Reader, fields: Fields, row: RawRow) -> Declaration | N
     if given_date and place is None:
         place = latest_with(enrolment, by)
     started_on = fields.maybe_day("training_started_on", _started_on(place))
-    made = _Made(reader.state, by, kind, role, place_started_on(enrolment, by, started_on))
+    if started_on != made.started_on:
+        made = _Made(reader.state, by, kind, role, place_started_on(enrolment, by, started_on))
     state = fields.choice_or("state", DECLARATION_STATES, "submitted")
     created, updated = reader.stamps(fields, row, dated)
     return Declaration(
         ref=row.ref,
-        id=id_of(fields, "declarations", row.ref),
+        id=id_of(reader, fields, "declarations", row.ref),
         order=reader.state.take_order(),
         of=person.ref,
         role=role,
@@ -132,6 +133,7 @@ class _Made:
         self.role: Role = role
         partnership = state.partnerships.get(place.training.partnership or "") if place else None
         self.cohort = state.cohorts.get(partnership.cohort) if partnership else None
+        self.started_on = place.training.started_on if place else None
 
     def default_date(self) -> datetime | None:
         if self.place is None:
@@ -150,28 +152,10 @@ class _Made:
         if self.cohort is None:
             return None
         if state in AWAITING_PAYMENT:
-            found = self.state.next_statement(self.by, self.cohort.year, reader.today)
-            return found.ref if found else None
-        return (
-            newest_paid(self.state, self.by, self.cohort.year) if state in PAID_OR_LATER else None
-        )
+            return reader.next_statement(self.by, self.cohort.year)
+        return reader.newest_paid(self.by, self.cohort.year) if state in PAID_OR_LATER else None
 
     def default_clawback(self, state: str, reader: Reader) -> str | None:
         if self.cohort is None or state not in CLAWED_BACK:
             return None
-        found = self.state.next_statement(self.by, self.cohort.year, reader.today)
-        return found.ref if found else None
-
-
-def newest_paid(state: State, provider: str, cohort: int) -> str | None:
-    """The newest paid output statement of a provider and cohort."""
-    paid = [
-        statement
-        for statement in state.statements.values()
-        if statement.provider == provider
-        and statement.cohort == cohort
-        and statement.fee == "output"
-        and statement.status == "paid"
-    ]
-    newest = max(paid, key=lambda s: (s.payment_date, s.order), default=None)
-    return newest.ref if newest else None
+        return reader.next_statement(self.by, self.cohort.year)

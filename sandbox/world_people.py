@@ -79,6 +79,16 @@ class DraftEnrolment:
     posts: Sequence[DraftPost]
 
 
+@dataclass(frozen=True, slots=True)
+class DraftPerson:
+    """What the roles of a person need to know of the whole."""
+
+    ref: str
+    created_at: datetime
+    updated_at: datetime
+    drafts: Sequence[DraftEnrolment]
+
+
 def read_participants(reader: Reader, rows: Iterator[RawRow]) -> None:
     for place, row in enumerate(rows):
         reader.state.put(read_participant(reader, row, place=place))
@@ -93,23 +103,28 @@ def read_participant(
     first_day = min((p.started_on for d in drafts for p in d.posts), default=reader.today)
     default = nine_o_clock(first_day) + timedelta(milliseconds=place)
     created_at, updated_at = reader.stamps(fields, row, created or default)
-    person = Person(
+    full_name = fields.text_or("full_name", f"Participant {row.ref}")
+    trn = fields.maybe_text("trn", str(FIRST_TRN + place))
+    unfunded_updated_at = fields.instant_or("unfunded_updated_at", updated_at)
+    id_changes, inductions = _id_changes(reader, fields), _inductions(fields, first_day)
+    given_id = id_of(reader, fields, "participants", row.ref)
+    whole = DraftPerson(row.ref, created_at, updated_at, drafts)
+    finished = {draft.role: _finish(reader, draft, whole) for draft in drafts}
+    fields.done()
+    return Person(
         ref=row.ref,
-        id=id_of(fields, "participants", row.ref),
+        id=given_id,
         order=reader.state.take_order(),
-        full_name=fields.text_or("full_name", f"Participant {row.ref}"),
-        trn=fields.maybe_text("trn", str(FIRST_TRN + place)),
+        full_name=full_name,
+        trn=trn,
         created_at=created_at,
         updated_at=updated_at,
-        unfunded_updated_at=fields.instant_or("unfunded_updated_at", updated_at),
-        id_changes=_id_changes(reader, fields),
-        inductions=_inductions(fields, first_day),
-        ect=None,
-        mentor=None,
+        unfunded_updated_at=unfunded_updated_at,
+        id_changes=id_changes,
+        inductions=inductions,
+        ect=finished.get("ect"),
+        mentor=finished.get("mentor"),
     )
-    finished = {d.role: _finish(reader, d, drafts, person) for d in drafts}
-    fields.done()
-    return replace(person, ect=finished.get("ect"), mentor=finished.get("mentor"))
 
 
 def _roles(reader: Reader, fields: Fields, ref: str) -> list[DraftEnrolment]:
@@ -246,7 +261,8 @@ def _short_trainings(reader: Reader, fields: Fields, school: str) -> list[DraftT
     if training is not None:
         ends = [london_day(p.at) for p, kept in ((deferral, kept_1), (withdrawal, kept_2))
                 if p is not None and not kept]  # fmt: skip
-        training = replace(training, finished_on=_earliest(training.finished_on, ends))
+        if ends:
+            training = replace(training, finished_on=_earliest(training.finished_on, ends))
     return [
         _training(reader, earlier, school) if earlier else None,
         training,
@@ -303,12 +319,17 @@ def _training(
         started_on, finished_on = fields.day("started_on"), fields.maybe_day("finished_on")
         _in_sequence(fields, started_on, finished_on)
     provider = reader.maybe_ref(fields, "provider", "providers")
+    if provider is None:
+        _nothing_of_a_provider(fields)
+        partnership, cohort, schedule = None, None, None
+    else:
+        partnership, cohort, schedule = _with_partnership(reader, fields, provider, school)
     draft = DraftTraining(
         fields=fields,
         provider=provider,
-        partnership=None,
-        cohort=None,
-        schedule=None,
+        partnership=partnership,
+        cohort=cohort,
+        schedule=schedule,
         started_on=started_on,
         finished_on=finished_on,
         deferral=deferral,
@@ -316,10 +337,6 @@ def _training(
         created_at=fields.maybe_instant("created_at"),
         transfer_updated_at=fields.maybe_instant("transfer_updated_at"),
     )
-    if provider is None:
-        _nothing_of_a_provider(fields)
-    else:
-        draft = _with_partnership(reader, fields, draft, school)
     fields.done()
     return draft
 
@@ -332,8 +349,9 @@ def _nothing_of_a_provider(fields: Fields) -> None:
 
 
 def _with_partnership(
-    reader: Reader, fields: Fields, draft: DraftTraining, school: str
-) -> DraftTraining:
+    reader: Reader, fields: Fields, provider: str, school: str
+) -> tuple[str | None, int | None, str | None]:
+    """The partnership, or the cohort in which one is waited for, and the schedule."""
     if not fields.has("partnership"):
         fields.required("partnership")
     ref = reader.maybe_ref(fields, "partnership", "partnerships")
@@ -344,23 +362,20 @@ def _with_partnership(
         cohort = partnership.cohort
         if fields.has("cohort") and reader.cohort(fields) != cohort:
             fields.complain("cohort", f"the partnership is of {cohort}")
-        if partnership.provider != draft.provider:
-            fields.complain("partnership", f"'{ref}' is not of '{draft.provider}'")
+        if partnership.provider != provider:
+            fields.complain("partnership", f"'{ref}' is not of '{provider}'")
         if partnership.school != school:
             fields.complain("partnership", f"'{ref}' is not of the school '{school}'")
     schedule = fields.maybe_text("schedule")
     if schedule is not None and cohort and reader.state.schedule(cohort, schedule) is None:
         fields.complain("schedule", f"'{schedule}' does not exist for {cohort}")
-    waits_for = cohort if ref is None else None
-    return replace(draft, partnership=ref, cohort=waits_for, schedule=schedule)
+    return ref, cohort if ref is None else None, schedule
 
 
-def _finish(
-    reader: Reader, draft: DraftEnrolment, drafts: Sequence[DraftEnrolment], person: Person
-) -> Enrolment:
+def _finish(reader: Reader, draft: DraftEnrolment, person: DraftPerson) -> Enrolment:
     """Work out what depends on the whole person, and check that periods do not overlap."""
     fields, role = draft.fields, draft.role
-    posts = tuple(_finish_post(reader, post, draft, drafts, person) for post in draft.posts)
+    posts = tuple(_finish_post(reader, post, draft, person) for post in draft.posts)
     _no_overlaps(fields, "training", [(t.started_on, t.finished_on) for p in posts
                                       for t in p.trainings])  # fmt: skip
     if role == "ect":
@@ -392,7 +407,7 @@ def _finish(
     if fields.has("mentor_shown"):
         shown = reader.maybe_ref(fields, "mentor_shown", "participants")
     fields.done()
-    return replace(enrolment, mentor_shown=shown)
+    return replace(enrolment, mentor_shown=shown) if shown else enrolment
 
 
 def _working_pattern(fields: Fields, role: Role) -> str | None:
@@ -404,8 +419,7 @@ def _finish_post(
     reader: Reader,
     post: DraftPost,
     draft: DraftEnrolment,
-    drafts: Sequence[DraftEnrolment],
-    person: Person,
+    person: DraftPerson,
 ) -> Post:
     return Post(
         school=post.school,
@@ -413,7 +427,7 @@ def _finish_post(
         finished_on=post.finished_on,
         email=post.email,
         trainings=tuple(
-            _finish_training(reader, training, draft, drafts, person) for training in post.trainings
+            _finish_training(reader, training, draft, person) for training in post.trainings
         ),
         mentors=post.mentors,
     )
@@ -423,12 +437,11 @@ def _finish_training(
     reader: Reader,
     training: DraftTraining,
     draft: DraftEnrolment,
-    drafts: Sequence[DraftEnrolment],
-    person: Person,
+    person: DraftPerson,
 ) -> Training:
     schedule = training.schedule
     if training.provider is not None and schedule is None:
-        schedule = _nearest_schedule(reader, training, draft, drafts)
+        schedule = _nearest_schedule(reader, training, draft, person.drafts)
     created_at = training.created_at or min(nine_o_clock(training.started_on), reader.now)
     return Training(
         provider=training.provider,

@@ -1,7 +1,7 @@
 """The rows of a world's section: one by one, with bulks written out."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha1
@@ -122,9 +122,11 @@ def written_out(section: str, rows: list["RawRow | Bulk"]) -> Iterator[RawRow]:
         if isinstance(row, RawRow):
             yield row
             continue
+        made = template(row.like)
         for number in range(1, row.count + 1):
             ref = f"{row.prefix}{number}"
-            yield RawRow(ref, f"{section}.{ref}", fill(row.like, number), number, row)
+            raw = made(number) if made else row.like
+            yield RawRow(ref, f"{section}.{ref}", raw, number, row)
 
 
 def names(section: str, rows: list["RawRow | Bulk"]) -> Iterator[tuple[str, str, object]]:
@@ -134,25 +136,62 @@ def names(section: str, rows: list["RawRow | Bulk"]) -> Iterator[tuple[str, str,
             found = as_object(row.raw) or {}
             yield row.where, row.ref, found.get("id")
             continue
-        like = as_object(row.like) or {}
+        given = (as_object(row.like) or {}).get("id")
+        made = template(given)
         for number in range(1, row.count + 1):
             ref = f"{row.prefix}{number}"
-            yield f"{section}.{ref}", ref, fill(like.get("id"), number)
+            yield f"{section}.{ref}", ref, made(number) if made else given
 
 
-def fill(value: object, number: int) -> object:
-    """Put a number in the place of `{n}`, and its remainder in that of `{n%40}`."""
+Template = Callable[[int], object]
+
+
+def template(value: object) -> Template | None:
+    """How to write a value out for a number; None if it is the same for all.
+
+    `{n}` stands for the number and `{n%40}` for its remainder. What is the same for all is shared
+    between the rows, for a bulk can be large.
+    """
     if isinstance(value, str):
-        return _NUMBER.sub(lambda m: _numbered(m, number), value) if "{n" in value else value
+        return _text_template(value)
     found = as_object(value)
     if found is not None:
-        return {key: fill(inner, number) for key, inner in found.items()}
+        return _object_template(found)
     items = as_list(value)
-    return [fill(inner, number) for inner in items] if items is not None else value
+    return _list_template(items) if items is not None else None
 
 
-def _numbered(match: re.Match[str], number: int) -> str:
-    divisor = match.group(1)
-    if divisor is None:
-        return str(number)
-    return str(number % int(divisor)) if int(divisor) else match.group(0)
+def _text_template(text: str) -> Template | None:
+    pieces: list[str | int] = []
+    end = 0
+    for match in _NUMBER.finditer(text):
+        divisor = match.group(1)
+        if divisor is not None and not int(divisor):
+            continue
+        pieces += [text[end : match.start()], int(divisor) if divisor else 0]
+        end = match.end()
+    if not pieces:
+        return None
+    last = text[end:]
+    return lambda number: "".join(_pieces(pieces, number)) + last
+
+
+def _pieces(pieces: list[str | int], number: int) -> Iterator[str]:
+    for piece in pieces:
+        yield piece if isinstance(piece, str) else str(number % piece if piece else number)
+
+
+def _object_template(found: dict[str, object]) -> Template | None:
+    changing = {key: made for key, value in found.items() if (made := template(value))}
+    if not changing:
+        return None
+    return lambda number: {**found, **{key: made(number) for key, made in changing.items()}}
+
+
+def _list_template(items: list[object]) -> Template | None:
+    templates = [template(item) for item in items]
+    if not any(templates):
+        return None
+    return lambda number: [
+        made(number) if made else item for made, item in zip(templates, items, strict=True)
+    ]

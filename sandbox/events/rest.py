@@ -25,7 +25,7 @@ from sandbox.values import (
 )
 from sandbox.world import Reader, read_partnership, read_statement
 from sandbox.world_people import read_participant
-from sandbox.world_rows import RawRow
+from sandbox.world_rows import RawRow, id_for
 
 
 def _one(entity: Entity) -> Changes:
@@ -43,6 +43,9 @@ class StateNames:
 
     def resolve(self, section: str, name: str) -> str | None:
         return self._state.resolve(section, name)
+
+    def id_of(self, section: str, ref: str) -> str:
+        return id_for(section, ref)
 
 
 def _row(c: Context) -> tuple[Reader, RawRow, Problems]:
