@@ -47,6 +47,9 @@ SETTLED_WAIT = timedelta(seconds=90)
 
 STORY_TIMEOUT_S = 50.0
 
+LOOK_EVERY_S = 0.05
+"""How often the tables are read for something to tell."""
+
 
 def person(name: str) -> str:
     """Give a participant's id in the bundled world."""
@@ -229,7 +232,7 @@ def settle(world: World, watcher: Watcher, *, timeout: float) -> bool:
         watcher.look()
         if still:
             return True
-        time.sleep(0.03)
+        time.sleep(LOOK_EVERY_S)
     return False
 
 

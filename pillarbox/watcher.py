@@ -14,6 +14,9 @@ from schema.tables import attempt, outbox_entry, record
 Say = Callable[[str, str], None]
 """Prints a line: who, and what."""
 
+LATE = timedelta(seconds=10)
+"""How much later than its stamp an end may become visible."""
+
 LONG_ENOUGH = timedelta(seconds=2)
 """A settling shorter than this is not told."""
 
@@ -33,7 +36,7 @@ class Watcher:
         self._entry = 0
         self._attempts: set[int] = set()
         self._last_attempt = 0
-        self._closed: dict[int, str] = {}
+        self._closed_since = datetime.min.replace(tzinfo=UTC) + LATE
         self._states: dict[int, tuple[str, str | None]] = {}
         self._open: set[int] = set()
 
@@ -97,14 +100,21 @@ class Watcher:
         if not self._open:
             return
         rows = connection.execute(
-            select(outbox_entry.c.id, outbox_entry.c.closed_as, outbox_entry.c.source_id)
+            select(
+                outbox_entry.c.id,
+                outbox_entry.c.closed_as,
+                outbox_entry.c.source_id,
+                outbox_entry.c.closed_at,
+            )
             .where(
                 outbox_entry.c.id >= min(self._open),
                 outbox_entry.c.state == EntryState.CLOSED.value,
+                outbox_entry.c.closed_at >= self._closed_since - LATE,
             )
             .order_by(outbox_entry.c.closed_at, outbox_entry.c.id)
         )
         for row in rows:
+            self._closed_since = max(self._closed_since, row.closed_at)
             if row.id in self._open:
                 self._open.discard(row.id)
                 self._say(
