@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import signal
@@ -300,4 +301,5 @@ def run(
         time_travel=time_travel,
         limit=limit,
     )
+    gc.freeze()  # a large world is not looked through for garbage again and again
     sandbox.serve(listening)

@@ -1,8 +1,8 @@
 """Measure the sandbox in a process of its own, and compare with what is promised of it.
 
 `python -m benchmarks.sandbox [--requests N] [--json]`. Rates are requests per second of the
-server's own processor time, so that the load generator beside it does not count; page times are
-what a caller waits. Exits 1 if a promise is broken.
+server's own processor time, so that the load generator beside it does not count, nor whoever else
+is at work on the machine; page times are what a caller waits. Exits 1 if a promise is broken.
 """
 
 import argparse
@@ -28,6 +28,9 @@ SINGLES = 4000
 WRITES = 2000
 BATCH = 50
 """Requests sent in one go in the long run."""
+
+LOG_FULL = 200_000
+"""Requests after which the log is full. Memory grows until then, and must not afterwards."""
 
 JsonRow = dict[str, object]
 
@@ -146,13 +149,19 @@ def ids_of(server: Server) -> list[str]:
 
 def measure(requests: int) -> Iterator[Figure]:
     with served(big_world()) as (server, seconds):
-        yield Figure("start and load of 60,000 and 200,000", seconds, "s", 20)
+        yield loaded("60,000 participants and 200,000 declarations", server, seconds, limit=20)
         yield Figure("memory after that", server.memory_mb("VmHWM"), "MB", 1500)
         yield from singles(server, ids_of(server))
         yield from pages(server)
         yield from long_run(server, requests)
-    with served({**big_world(), "declarations": {}}) as (_, seconds):
-        yield Figure("start and load of 60,000", seconds, "s", 10)
+    with served({**big_world(), "declarations": {}}) as (server, seconds):
+        yield loaded("60,000 participants", server, seconds, limit=10)
+
+
+def loaded(what: str, server: Server, seconds: float, *, limit: float) -> Figure:
+    """How long a start took, of the processor; what the clock says depends on who else works."""
+    name = f"start with {what}, in {seconds:.1f} s by the clock"
+    return Figure(name, server.processor_seconds(), "s of one core", limit)
 
 
 def singles(server: Server, ids: Sequence[str]) -> Iterator[Figure]:
@@ -213,9 +222,10 @@ def long_run(server: Server, requests: int) -> Iterator[Figure]:
         for _ in range(BATCH):
             server.answer()
     marks.append(server.memory_mb())
-    half = marks[len(marks) // 2]
     yield Figure(f"memory after {requests:,} more requests", marks[-1], "MB", 1500)
-    yield Figure("growth in the second half of them", marks[-1] - half, "MB", 20)
+    if requests >= LOG_FULL * 2:
+        growth = marks[-1] - marks[len(marks) // 2]
+        yield Figure("growth in the second half of them", growth, "MB", 20)
 
 
 def main() -> int:

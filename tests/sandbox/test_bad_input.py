@@ -23,7 +23,7 @@ from sandbox.events.shapes import PARTS, Part
 from sandbox.server import Sandbox
 from tests.sandbox.support import Hand, Json, a_declaration, a_world, an_ect, unfunded
 
-CASES = int(os.environ.get("SANDBOX_FUZZ_CASES", "300"))
+CASES = int(os.environ.get("SANDBOX_FUZZ_CASES", "200"))
 FUZZ = settings(
     max_examples=CASES,
     deadline=None,
