@@ -122,9 +122,7 @@ def built(closed_entries: int, closed_records: int, *, turned: int = 0) -> Gener
                 (BUILD_RECORDS, closed_records),
                 (BUILD_ENTRIES, closed_entries),
             ):
-                connection.execute(
-                    statement.encode(), {"closed": closed, "open": OPEN + turned}
-                )
+                connection.execute(statement.encode(), {"closed": closed, "open": OPEN + turned})
             connection.execute("VACUUM ANALYZE")
         yield url
 
@@ -150,9 +148,7 @@ def searches(
 
     def next_due(connection: Connection) -> int:
         return len(
-            store.claim_due(
-                connection, "default", Lane.LIVE, now=NOW, limit=BATCH, floor=due
-            )
+            store.claim_due(connection, "default", Lane.LIVE, now=NOW, limit=BATCH, floor=due)
         )
 
     def next_new(connection: Connection) -> int:

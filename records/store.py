@@ -93,7 +93,7 @@ def of_family(
     return [from_row(row) for row in rows.mappings().all()]
 
 
-def kin_of(connection: Connection, found: Sequence[Record]) -> Mapping[str, list[Record]]:
+def kin_of(connection: Connection, found: Sequence[Record]) -> dict[str, list[Record]]:
     """Read, by family, all records of the families of *found*; those in hand are not read again."""
     families: dict[str, list[Record]] = {}
     if not found:
