@@ -131,7 +131,8 @@ def _still_locked(lock: Lock, request: str, record: Record, kin: Sequence[Record
 def _goes_first(record: Record, kin: Sequence[Record], now: datetime) -> Record | None:
     """Find the kin that must go before: in flight, in doubt, or asked for earlier and moving."""
     for other in kin:
-        if other.state in (RecordState.TAKEN, RecordState.IN_DOUBT):
+        # A mark stays while a doubt is looked up, whatever state the look-up itself is in.
+        if other.state in _BLOCKING or other.mark is not None:
             return other
         if _asked_earlier(other, record) and _moves(other, kin, record, now):
             return other
@@ -159,6 +160,7 @@ def _moves(other: Record, kin: Sequence[Record], record: Record, now: datetime) 
     )
 
 
+_BLOCKING = frozenset({RecordState.TAKEN, RecordState.IN_DOUBT})
 _ON_THE_WAY = frozenset({RecordState.WAITING, RecordState.DISPATCHED, RecordState.TAKEN})
 
 

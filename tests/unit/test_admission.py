@@ -13,7 +13,16 @@ from schema.keys import EntryId, RecordKey
 from schema.plans import Call, Hold, InStep, Plan, Snooze, WaitFor
 from schema.record import Lock, Problem, Record
 from schema.states import Reason, RecordState
-from tests.support.builders import a_claim, a_look, a_move, a_record, a_wish, a_write, an_enrolment
+from tests.support.builders import (
+    a_claim,
+    a_look,
+    a_mark,
+    a_move,
+    a_record,
+    a_wish,
+    a_write,
+    an_enrolment,
+)
 from tests.support.clock import NOON
 
 CALL = a_write()
@@ -192,6 +201,12 @@ def test_nothing_goes_while_a_kin_is_in_flight_or_in_doubt(state: RecordState) -
     assert decide(changed(7), [other], saying(CALL), NOON) == Park(
         reason=Reason.WAITING_FOR, due_at=NOON + RECHECK, waits_for=str(other.key)
     )
+
+
+def test_nothing_goes_while_the_doubt_of_a_kin_is_being_looked_up() -> None:
+    other = kin(9, state=RecordState.DISPATCHED, mark=a_mark(9))
+
+    assert isinstance(decide(changed(7), [other], saying(CALL), NOON), Park)
 
 
 def test_kin_go_in_the_order_of_their_oldest_entry() -> None:
