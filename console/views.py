@@ -40,7 +40,7 @@ WAITS = {
     Reason.SETTLING: "waits a moment for more edits",
     Reason.WAITING_FOR: "waits for {waits_for}",
     Reason.BACKOFF: "will be tried again after a failure",
-    Reason.SNOOZED: "the API says not today; it is tried again after midnight in London",
+    Reason.SNOOZED: "waits, because the API said not today, until after midnight in London",
     Reason.QUOTA: "waits for room in the quota",
     Reason.GATE: "waits because calls to the API are stopped for now",
     Reason.LOOK_FIRST: "is about to be looked up there",
