@@ -155,7 +155,7 @@ def _moves(enrolment: Enrolment) -> list[Transfer]:
     if _never_moved(enrolment):
         return []
     places = in_order(enrolment)
-    following = [*places[1:], None]
+    following = [*places[1:], None][: len(places)]  # nobody without a period has moved
     return [
         Transfer(enrolment=enrolment, leaving=here, joining=there)
         for here, there in zip(places, following, strict=True)

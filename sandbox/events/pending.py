@@ -1,6 +1,6 @@
 """Events as they come due: those whose time is now, those that wait, and the nights between."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 
 from sandbox.events import people, rest
@@ -45,7 +45,13 @@ class Queue:
     def load(self, state: State, raw: list[object], now: datetime) -> None:
         """Take over the pending events of a world."""
         problems = Problems()
-        events = read_events(raw, "pending_events", problems, known=known_in(state, ()), now=now)
+        events = read_events(
+            raw,
+            "pending_events",
+            problems,
+            known=replace(known_in(state, ()), may_be_gone=True),
+            now=now,
+        )
         problems.raise_any()
         self._add(events)
         self._seen = now

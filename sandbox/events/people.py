@@ -43,6 +43,8 @@ def school_assigns_mentor(c: Context) -> Changes:
     ect, mentor = c.person("ect"), c.person("mentor")
     enrolment = c.role(ect, "ect", "ect")
     c.role(mentor, "mentor", "mentor")
+    if mentor.ref == ect.ref:
+        raise Impossible("mentor", "is the same participant")
     changed = assigned(enrolment, mentor.ref, c.event.day("from", c.day))
     return _only(c.touched(ect, refreshed(changed, c.today)))
 
@@ -286,7 +288,7 @@ def participant_merged(c: Context) -> Changes:
     merged = replace(
         to,
         id_changes=(*to.id_changes, *gone.id_changes, IdChange(from_id=gone.id, at=c.at)),
-        ect=to.ect or gone.ect,
+        ect=to.ect or _as_of(gone.ect, gone.ref, to.ref),
         mentor=to.mentor or gone.mentor,
         updated_at=c.at,
     )
@@ -298,6 +300,14 @@ def participant_merged(c: Context) -> Changes:
     )
     others = tuple(_with_mentor(c.state, gone.ref, to.ref, declarations))
     return Changes(puts=(merged, *people.values(), *others), removes=(gone,))
+
+
+def _as_of(ect: Enrolment | None, old: str, new: str) -> Enrolment | None:
+    """An enrolment that goes over to another record, which keeps no name of the old one."""
+    if ect is None:
+        return None
+    shown = new if ect.mentor_shown == old else ect.mentor_shown
+    return replace(every_mentorship(ect, lambda m: _renamed(m, old, new)), mentor_shown=shown)
 
 
 def _mentored_by_another(c: Context, old: str, new: str | None) -> Iterable[Person]:

@@ -126,8 +126,19 @@ def statement_dates_changed(c: Context) -> Changes:
     )
 
 
+NAMED_BY_CORRECTIONS = {
+    "statement": "statements",
+    "clawback_statement": "statements",
+    "mentor": "participants",
+}
+
+
 def declaration_corrected(c: Context) -> Changes:
     old, event = c.declaration(), c.event
+    for part, section in NAMED_BY_CORRECTIONS.items():
+        name = event.maybe_text(part)
+        if name is not None and name not in c.state.section(section):
+            raise Impossible(part, f"unknown ref '{name}'")
     kept = {
         name: event.maybe_text(name) if event.has(name) else getattr(old, name)
         for name in ("type", "evidence_held", "state", "statement", "clawback_statement", "mentor")

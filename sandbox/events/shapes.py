@@ -189,12 +189,17 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What exists when an event is read: entities by section, cohorts, and what is announced."""
+    """What exists when an event is read: entities by section, cohorts, and what is announced.
+
+    `may_be_gone` is for events that were accepted once: what they name may have left the world
+    since, and then they will be dropped when their time comes.
+    """
 
     resolve: Callable[[str, str], str | None]
     cohorts: frozenset[int]
     taken: Callable[[str], bool]
     announced: dict[str, str]
+    may_be_gone: bool = False
 
 
 def read_events(
@@ -294,12 +299,12 @@ def _new_ref(fields: Fields, name: str, known: Known) -> str:
     ref = fields.text(name)
     if not is_ref(ref):
         fields.complain(name, "a ref is 1 to 64 letters, digits, '_', '.' or '-'")
-    elif known.taken(ref) or ref in known.announced:
+    elif (known.taken(ref) and not known.may_be_gone) or ref in known.announced:
         fields.complain(name, f"duplicate ref '{ref}'")
     given_id = fields.peek("id")
     if given_id is not None and not (isinstance(given_id, str) and is_uuid(given_id)):
         fields.complain("id", "must be a UUID")
-    elif isinstance(given_id, str) and known.taken(given_id.lower()):
+    elif isinstance(given_id, str) and known.taken(given_id.lower()) and not known.may_be_gone:
         fields.complain("id", f"duplicate id '{given_id}'")
     return ref
 
@@ -316,7 +321,8 @@ def _refs(fields: Fields, name: str, known: Known) -> list[object]:
     items = as_list(raw) or [raw]
     for item in items:
         plain = isinstance(item, str) and (item.endswith("*") or known.taken(item))
-        if not plain and not (isinstance(item, str) and item in known.announced):
+        coming = isinstance(item, str) and (item in known.announced or known.may_be_gone)
+        if not plain and not coming:
             fields.complain(name, f"unknown ref '{item}'")
     return items
 
@@ -326,9 +332,9 @@ def _ref(fields: Fields, name: str, section: str, known: Known) -> str:
     if known.announced.get(text) == section:
         return text
     ref = known.resolve(section, text)
-    if ref is None:
+    if ref is None and not known.may_be_gone:
         fields.complain(name, f"unknown ref '{text}'")
-    return ref or ""
+    return ref or text
 
 
 def body_of(event: Event) -> Mapping[str, object]:

@@ -320,3 +320,25 @@ def test_any_part_left_out_of_the_bundled_world_is_told_or_missed_not_fatal(hand
         world = deepcopy(whole)
         del world[name]
         assert hand.control("PUT", "/world", world).status in (200, 400)
+
+
+def test_a_waiting_event_may_name_somebody_who_has_gone_since(hand: Hand) -> None:
+    hand.world(a_world(participants={"e": an_ect()}))
+    hand.event("participant_renamed", participant="e", full_name="X", at="2026-01-01T00:00:00Z")
+    hand.event("participant_removed", participant="e")
+    first = hand.control("GET", "/world").json
+
+    hand.world(first)
+
+    assert hand.control("GET", "/world").json == first
+
+
+def test_a_partnership_outlives_its_pairing(hand: Hand) -> None:
+    pairing = {"delivery_partner": "hub", "provider": "fenland", "cohort": 2025}
+    hand.event("delivery_partner_unpaired", **pairing)
+    first = hand.control("GET", "/world").json
+
+    hand.world(first)
+
+    assert section(hand, "partnerships")["mill-25"]["unpaired_since"] is True
+    assert hand.refs("/partnerships?filter[cohort]=2025") == ["mill-25"]
