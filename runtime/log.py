@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-QUIET = ("httpx", "httpcore", "dramatiq", "alembic", "sqlalchemy", "uvicorn", "asyncio")
+QUIET = ("httpx", "httpcore", "dramatiq", "alembic", "sqlalchemy", "asyncio")
 """Libraries that log addresses, arguments or headers at levels people use."""
 
 
