@@ -127,5 +127,3 @@ def arrivals(root: str) -> dict[str, datetime]:
 def participant(body: dict[str, dict[str, dict[str, Json]]]) -> str:
     """Read whom a claim is for."""
     return str(body["data"]["attributes"]["participant_id"])
-
-

@@ -4,29 +4,72 @@ One idea: what may have happened there is known here first; the quota's log can 
 these rows.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import CTE, Connection, Executable, bindparam, func, insert, select, update
 
-from schema.keys import AttemptId
+from outbox import entries
+from records import store
+from schema.keys import AttemptId, EntryId, LeaseToken
 from schema.outcomes import OutcomeName
 from schema.plans import Call
-from schema.record import Record
-from schema.states import Lane
+from schema.record import Mark, Record
+from schema.states import Closed, Lane
 from schema.tables import attempt
 
 MAX_ANSWER = 4_000
 """Characters of an answer that are kept: enough for every complaint of the API in full."""
 
 
-# Made once: these two run for every call.
+# Made once: these run for every call.
+
 _OPEN = insert(attempt).returning(attempt.c.id)
-_SETTLE = update(attempt).where(
-    attempt.c.id == bindparam("settled_id"), attempt.c.outcome.is_(None)
+
+SETTLE = (
+    update(attempt)
+    .where(attempt.c.id == bindparam("settled_id"), attempt.c.outcome.is_(None))
+    .values(
+        outcome=bindparam("settled_outcome"),
+        answered_at=bindparam("settled_at"),
+        status=bindparam("settled_status"),
+        request_id=bindparam("settled_request_id"),
+        duration_ms=bindparam("settled_duration"),
+        answer=bindparam("settled_answer"),
+        detail=bindparam("settled_detail"),
+    )
 )
+"""Writes down how a call ended, unless that was done before."""
+
+_SETTLE_WITH = store.UPDATE_HELD.add_cte(
+    SETTLE.cte("settled"), entries.closing("postgresql").cte("closed")
+)
+
+
+def _open_if(held: CTE) -> Executable:
+    """The attempt and its mark on the record in one statement: both, or neither."""
+    names = [
+        "record_id",
+        "destination",
+        "lane",
+        "token",
+        "grant_id",
+        "operation",
+        "fingerprint",
+        "request",
+        "base",
+        "marked_at",
+    ]
+    # Parameters named like a column would be taken for columns to set, in every part.
+    given = (bindparam(f"opened_{name}", type_=attempt.c[name].type) for name in names)
+    row = select(held.c.id, *given)
+    return insert(attempt).from_select(["id", *names], row).returning(attempt.c.id)
+
+
+_OPEN_IF_HELD = _open_if(store.held_and_marked(attempt))
+_OPEN_IF_READING = _open_if(store.held_for_a_read(attempt))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +96,24 @@ class PastRequest:
     settled: bool
 
 
+class MovedOn(Exception):
+    """The lease, or what is wanted, is no longer what the call was planned from."""
+
+
 def open_attempt(
-    connection: Connection, record: Record, call: Call, *, grant_id: str, now: datetime
+    connection: Connection,
+    record: Record,
+    call: Call,
+    *,
+    grant_id: str,
+    mark: Mark | None,
+    now: datetime,
+    until: datetime,
 ) -> AttemptId:
-    """Write down that a call is about to be sent."""
+    """Write down that a call is about to be sent, here and, as *mark*, on its record.
+
+    Raises `MovedOn`, and is then to be rolled back, when the lease or what is wanted moved on.
+    """
     values = {
         "record_id": record.id,
         "destination": record.destination,
@@ -69,25 +126,67 @@ def open_attempt(
         "base": record.accepted if call.request.writes else None,
         "marked_at": now,
     }
-    return AttemptId(connection.execute(_OPEN, values).scalar_one())
+    if connection.dialect.name == "sqlite":
+        opened = AttemptId(connection.execute(_OPEN, values).scalar_one())
+        marked = None if mark is None else replace(mark, attempt=opened)
+        if not store.put_mark(connection, record, marked, until=until):
+            raise MovedOn
+        return opened
+    values = {f"opened_{name}": value for name, value in values.items()}
+    values |= store.marking(record, mark, until=until)
+    found = connection.execute(_OPEN_IF_HELD if mark else _OPEN_IF_READING, values)
+    opened = found.scalar_one_or_none()
+    if opened is None:
+        raise MovedOn
+    return AttemptId(opened)
 
 
 def settle(connection: Connection, attempt_id: AttemptId, settled: Settled) -> None:
     """Write down how a call ended. The first word stands; a later one changes nothing."""
+    connection.execute(SETTLE, settling(attempt_id, settled))
+
+
+def settle_with(
+    connection: Connection,
+    attempt_id: AttemptId,
+    settled: Settled,
+    *,
+    written: Record,
+    token: LeaseToken,
+    closed: Mapping[EntryId, Closed],
+    now: datetime,
+) -> None:
+    """Write down how a call ended, what its record is by that, and which entries it closes.
+
+    The usual case, all of its entries closed with one reason, is one statement on PostgreSQL.
+    """
+    reasons = entries.by_reason(closed)
+    if connection.dialect.name == "sqlite" or len(reasons) != 1:
+        settle(connection, attempt_id, settled)
+        store.update_held(connection, written, token)
+        entries.close(connection, closed, now=now)
+        return
+    [(reason, ids)] = reasons.items()
+    values = settling(attempt_id, settled) | store.writing(written, token)
+    values |= entries.closing_as("postgresql", reason, ids, now=now)
+    connection.execute(_SETTLE_WITH, values)
+
+
+def settling(attempt_id: AttemptId, settled: Settled) -> dict[str, Any]:
+    """Give the parameters of `SETTLE`."""
     milliseconds = (
         None if settled.duration is None else settled.duration / timedelta(milliseconds=1)
     )
-    values = {
+    return {
         "settled_id": attempt_id,
-        "outcome": settled.outcome.value,
-        "answered_at": settled.answered_at,
-        "status": settled.status,
-        "request_id": settled.request_id,
-        "duration_ms": None if milliseconds is None else round(milliseconds),
-        "answer": None if settled.answer is None else settled.answer[:MAX_ANSWER],
-        "detail": settled.detail,
+        "settled_outcome": settled.outcome.value,
+        "settled_at": settled.answered_at,
+        "settled_status": settled.status,
+        "settled_request_id": settled.request_id,
+        "settled_duration": None if milliseconds is None else round(milliseconds),
+        "settled_answer": None if settled.answer is None else settled.answer[:MAX_ANSWER],
+        "settled_detail": settled.detail,
     }
-    connection.execute(_SETTLE, values)
 
 
 def abandon(connection: Connection, record_ids: Sequence[int]) -> None:

@@ -150,32 +150,51 @@ class Deliverer:
 
     def _take(self, ring: Ring) -> _Taken | Ended:
         now = self._clock.now()
-        with self._database.transaction() as connection:
-            until = now + self._timing.lease
+        until = now + self._timing.lease
+        with self._database.at_once() as connection:
             record = store.take(connection, ring.record_id, ring.token, until=until, open_at=now)
-            if record is None:
-                return self._not_taken(connection, ring, now)
-            family = store.of_family(connection, record.destination, record.family)
-            kin = tuple(one for one in family if one.id != record.id)
+            if record is not None:
+                family = store.of_family(connection, record.destination, record.family)
+        if record is None:
+            return self._not_taken(ring, now)
+        taken = self._decided(record, family, now)
+        return self._without_call(record, now) if taken is None else taken
+
+    def _decided(self, record: Record, family: Sequence[Record], now: datetime) -> _Taken | None:
+        kin = tuple(one for one in family if one.id != record.id)
+        decision = decide(record, kin, self._contract, now)
+        if not isinstance(decision, Go):
+            return None
+        return _Taken(record=record, kin=kin, call=decision.call)
+
+    def _without_call(self, taken: Record, now: datetime) -> _Taken | Ended:
+        """Settle what needs no call, decided anew with the family locked: it may have changed."""
+        with self._database.transaction() as connection:
+            family = store.of_family(connection, taken.destination, taken.family, lock=True)
+            record = next((one for one in family if one.id == taken.id), None)
+            if record is None or record.token != taken.token:
+                return Ended.STALE
+            kin = [one for one in family if one.id != record.id]
             decision = decide(record, kin, self._contract, now)
             if isinstance(decision, Go):
-                return _Taken(record=record, kin=kin, call=decision.call)
+                return _Taken(record=record, kin=tuple(kin), call=decision.call)
             settled, closed = settled_without_call(record, decision, self._contract, now)
             store.update_held(connection, settled, record.token)
             entries.close(connection, closed, now=now)
             store.wake(connection, record.destination, record.family, now)
         return Ended.NO_CALL
 
-    def _not_taken(self, connection: Connection, ring: Ring, now: datetime) -> Ended:
+    def _not_taken(self, ring: Ring, now: datetime) -> Ended:
         """Say why there was nothing to take; what only a shut gate stopped waits for it."""
-        shut = gates.shut_now(connection, self._destination, now)
-        if shut is None:
-            return Ended.STALE
-        until = now + self._timing.lease
-        record = store.take(connection, ring.record_id, ring.token, until=until)
-        if record is None:
-            return Ended.STALE
-        self._give_back(connection, record, Reason.GATE, shut.until or now + KEY_RECHECK)
+        with self._database.transaction() as connection:
+            shut = gates.shut_now(connection, self._destination, now)
+            if shut is None:
+                return Ended.STALE
+            until = now + self._timing.lease
+            record = store.take(connection, ring.record_id, ring.token, until=until)
+            if record is None:
+                return Ended.STALE
+            self._give_back(connection, record, Reason.GATE, shut.until or now + KEY_RECHECK)
         return Ended.GATE
 
     def _give_back(
@@ -210,15 +229,19 @@ class Deliverer:
         now = self._clock.now()
         send_by = self._clock.monotonic() + self._timing.send_by.total_seconds()
         record, call = taken.record, taken.call
+        mark = _mark(record, call, now) if call.request.writes else None
         try:
-            with self._database.transaction() as connection:
+            with self._database.at_once() as connection:
                 attempt = attempts.open_attempt(
-                    connection, record, call, grant_id=grant.id, now=now
+                    connection,
+                    record,
+                    call,
+                    grant_id=grant.id,
+                    mark=mark,
+                    now=now,
+                    until=now + self._timing.lease,
                 )
-                mark = _mark(record, call, attempt, now) if call.request.writes else None
-                if not store.put_mark(connection, record, mark, until=now + self._timing.lease):
-                    raise _MovedOn
-        except _MovedOn:
+        except attempts.MovedOn:
             self._go_back(taken, now)
             return None
         # Asked once the row is committed: a log that was lost meanwhile is made again from rows.
@@ -270,19 +293,26 @@ class Deliverer:
     def _settle_once(self, taken: _Taken, attempt: AttemptId, came: Came) -> Ended:
         now = self._clock.now()
         with self._database.transaction() as connection:
-            attempts.settle(connection, attempt, _written(came, now))
             family = store.of_family(
                 connection, taken.record.destination, taken.record.family, lock=True
             )
             record = next((one for one in family if one.id == taken.record.id), None)
             if record is None or record.token != taken.record.token:
+                attempts.settle(connection, attempt, _written(came, now))
                 logger.warning("late_settle", record_key=str(taken.record.key))
                 return Ended.LATE
             kin = [one for one in family if one.id != record.id]
             ended = self._ended(taken, record, kin, came, now)
             written = self._linked(connection, taken, ended.folded.record, now)
-            store.update_held(connection, written, record.token)
-            entries.close(connection, ended.folded.closed, now=now)
+            attempts.settle_with(
+                connection,
+                attempt,
+                _written(came, now),
+                written=written,
+                token=record.token,
+                closed=ended.folded.closed,
+                now=now,
+            )
             _wake(connection, kin, now)
             if ended.shut is not None:
                 gates.shut(
@@ -363,11 +393,7 @@ class Deliverer:
         )
 
 
-class _MovedOn(Exception):
-    """The lease, or what is wanted, is no longer what the call was planned from."""
-
-
-def _mark(record: Record, call: Call, attempt: AttemptId, now: datetime) -> Mark:
+def _mark(record: Record, call: Call, now: datetime) -> Mark:
     carried: set[EntryId] = {
         record.pending[name].stamp.entry for name in call.fields if name in record.pending
     }
@@ -375,7 +401,7 @@ def _mark(record: Record, call: Call, attempt: AttemptId, now: datetime) -> Mark
     if move is not None:
         carried.add(move)
     return Mark(
-        attempt=attempt,
+        attempt=AttemptId(0),  # set when its row is there
         operation=call.operation,
         fingerprint=call.request.fingerprint(),
         fields=call.fields,

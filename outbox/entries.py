@@ -117,29 +117,45 @@ def keep(connection: Connection, folded: Mapping[EntryId, RecordId]) -> None:
 
 def close(connection: Connection, closed: Mapping[EntryId, Closed], *, now: datetime) -> None:
     """Close entries, each with its reason. One that is closed already keeps its first reason."""
-    by_reason: dict[Closed, list[int]] = {}
-    for entry, reason in closed.items():
-        by_reason.setdefault(reason, []).append(entry)
     dialect = connection.dialect.name
-    for reason, ids in by_reason.items():
-        values = {"closing": as_list(dialect, ids), "closed_as": reason.value, "closed_at": now}
-        connection.execute(_closing(dialect), values)
+    for reason, ids in by_reason(closed).items():
+        connection.execute(closing(dialect), closing_as(dialect, reason, ids, now=now))
+
+
+def by_reason(closed: Mapping[EntryId, Closed]) -> Mapping[Closed, list[EntryId]]:
+    """Give the entries of each reason."""
+    found: dict[Closed, list[EntryId]] = {}
+    for entry, reason in closed.items():
+        found.setdefault(reason, []).append(entry)
+    return found
 
 
 @lru_cache
-def _closing(dialect: str) -> Update:
+def closing(dialect: str) -> Update:
+    """Make the statement that closes many entries with one reason."""
     return (
         update(outbox_entry)
         .where(
-            among_named(dialect, outbox_entry.c.id, "closing"),
+            among_named(dialect, outbox_entry.c.id, "closing_ids"),
             outbox_entry.c.state == EntryState.FOLDED.value,
         )
         .values(
             state=EntryState.CLOSED.value,
-            closed_as=bindparam("closed_as"),
-            closed_at=bindparam("closed_at"),
+            closed_as=bindparam("closing_as"),
+            closed_at=bindparam("closing_at"),
         )
     )
+
+
+def closing_as(
+    dialect: str, reason: Closed, ids: Sequence[EntryId], *, now: datetime
+) -> dict[str, Any]:
+    """Give the parameters of `closing`."""
+    return {
+        "closing_ids": as_list(dialect, ids),
+        "closing_as": reason.value,
+        "closing_at": now,
+    }
 
 
 def by_ids(connection: Connection, ids: Sequence[int]) -> list[Entry]:

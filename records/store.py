@@ -8,7 +8,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, exists, func, or_, select, update
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Connection,
+    ScalarSelect,
+    Select,
+    Table,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from records.codec import from_row, mark_json, to_row
@@ -37,6 +51,10 @@ _OF_FAMILY_LOCKED = _OF_FAMILY.with_for_update()
 _HELD = update(record).where(
     record.c.id == bindparam("held_id"), record.c.token == bindparam("held_token")
 )
+_WRITTEN = {one.name: f"new_{one.name}" for one in record.c if one.name not in {*KEY, "id"}}
+UPDATE_HELD = _HELD.values({name: bindparam(parameter) for name, parameter in _WRITTEN.items()})
+"""Writes all of a record that may change, under its lease."""
+
 _HELD_AS_PLANNED = _HELD.where(record.c.revision == bindparam("held_revision"))
 
 _other = record.alias("other")
@@ -178,11 +196,14 @@ def update_all(connection: Connection, records: Sequence[Record]) -> None:
 
 def update_held(connection: Connection, one: Record, token: LeaseToken) -> bool:
     """Write a record under the lease *token*; False when another has it by now."""
-    values = to_row(one)
-    for name in KEY:
-        del values[name]
-    done = connection.execute(_HELD, {**values, "held_id": one.id, "held_token": token})
-    return done.rowcount == 1
+    return connection.execute(UPDATE_HELD, writing(one, token)).rowcount == 1
+
+
+def writing(one: Record, token: LeaseToken) -> dict[str, Any]:
+    """Give the parameters of `UPDATE_HELD`."""
+    row = to_row(one)
+    values = {parameter: row[name] for name, parameter in _WRITTEN.items()}
+    return values | {"held_id": one.id, "held_token": token}
 
 
 def claim_due(
@@ -276,6 +297,44 @@ def take(
     except IntegrityError:
         return None
     return None if row is None else from_row(row)
+
+
+def marking(one: Record, mark: Mark | None, *, until: datetime) -> dict[str, Any]:
+    """Give the parameters of `held_and_marked`, or, without a mark, of `held_for_a_read`."""
+    values: dict[str, Any] = {
+        "held_id": one.id,
+        "held_token": one.token,
+        "held_revision": one.revision,
+        "held_until": until,
+    }
+    return values if mark is None else values | {"held_mark": mark_json(mark)}
+
+
+def held_and_marked(attempts: Table) -> CTE:
+    """Part of a statement that opens an attempt: mark the held record with the attempt's new id.
+
+    Gives that id, or nothing when the lease or what is wanted moved on. PostgreSQL only.
+    """
+    new = _next_id(attempts)
+    mark = bindparam("held_mark", type_=record.c.mark.type)
+    numbered = func.jsonb_set(mark, text("'{attempt}'"), func.to_jsonb(new))
+    return _held_with(new, mark=numbered)
+
+
+def held_for_a_read(attempts: Table) -> CTE:
+    """The same for a call that changes nothing there, and so leaves the mark as it is."""
+    return _held_with(_next_id(attempts))
+
+
+def _next_id(table: Table) -> ScalarSelect[int]:
+    sequence = func.pg_get_serial_sequence(table.name, "id")
+    new = select(func.nextval(sequence, type_=BigInteger).label("id")).cte("new")
+    return select(new.c.id).scalar_subquery()
+
+
+def _held_with(new: ScalarSelect[int], **values: Any) -> CTE:
+    held = _HELD_AS_PLANNED.values(lease_until=bindparam("held_until"), **values)
+    return held.returning(new.label("id")).cte("held")
 
 
 def put_mark(connection: Connection, one: Record, mark: Mark | None, *, until: datetime) -> bool:

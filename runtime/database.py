@@ -65,11 +65,26 @@ class Database:
         self.url = database_url(url) if isinstance(url, str) else url
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.engine = _sqlite(self.url) if self.is_sqlite else _postgresql(self.url, pool_size)
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def transaction(self) -> Generator[Connection]:
         """Open a transaction that may write; commits at the end, rolls back on any exception."""
         with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def at_once(self) -> Generator[Connection]:
+        """Open a connection for statements that are a transaction each.
+
+        For one statement that is all there is to do: BEGIN and COMMIT are two more round trips. On
+        SQLite, which has none, all of the block is one transaction.
+        """
+        if self.is_sqlite:
+            with self.engine.begin() as connection:
+                yield connection
+            return
+        with self._autocommit.connect() as connection:
             yield connection
 
     @contextmanager
