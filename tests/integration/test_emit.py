@@ -1,7 +1,7 @@
 """`emit`: an event shares the fate of the transaction it is put into."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -174,7 +174,7 @@ def test_a_scoped_session_will_do(database: Database) -> None:
 
 
 @asynccontextmanager
-async def async_engine(database: Database) -> AsyncIterator[AsyncEngine]:
+async def async_engine(database: Database) -> AsyncGenerator[AsyncEngine]:
     driver = "sqlite+aiosqlite" if database.is_sqlite else "postgresql+psycopg"
     engine = create_async_engine(make_url(str(database.url)).set(drivername=driver))
     try:

@@ -37,12 +37,14 @@ def an_enrolment(**differs: Json) -> dict[str, Json]:
 
 def a_stamp(entry: int, **more: Any) -> Stamp:
     """Who set a field: entry *entry* of the source `local`."""
-    return Stamp(entry=EntryId(entry), **{"source": "local", **more})
+    values: dict[str, Any] = {"source": "local", **more}
+    return Stamp(entry=EntryId(entry), **values)
 
 
 def a_wish(value: Json, entry: int, base: Json = None, **more: Any) -> Pending:
     """A pending value, asked for by entry *entry*; its base is known unless said otherwise."""
-    return Pending(value=value, stamp=a_stamp(entry), base=base, **{"base_known": True, **more})
+    values: dict[str, Any] = {"base_known": True, **more}
+    return Pending(value=value, stamp=a_stamp(entry), base=base, **values)
 
 
 def a_move(to: str, entry: int, reason: str | None = None) -> Move:
@@ -86,17 +88,15 @@ def a_record(source_id: str = "E-1", **differs: Any) -> Record:
 
 def a_claim(part: str = "started", number: int = 1, **differs: Any) -> Record:
     """A declaration's record in step, with nothing known of the other side."""
-    return a_record(**{"key": RecordKey("declaration", "E-1", part, number), **differs})
+    values: dict[str, Any] = {"key": RecordKey("declaration", "E-1", part, number), **differs}
+    return a_record(**values)
 
 
 def a_change(entry: int, *asks: Ask, settle: timedelta = SETTLE, **more: Any) -> Change:
     """An entry on its way into an enrolment's record. Stamp parts and parts of `Asks` by keyword."""
     told = {name: more.pop(name) for name in ("source", "version", "happened_at") if name in more}
-    return Change(
-        stamp=a_stamp(entry, **told),
-        asks=Asks(**{"kind": "enrolment", "asks": asks, **more}),
-        settle=settle,
-    )
+    values: dict[str, Any] = {"kind": "enrolment", "asks": asks, **more}
+    return Change(stamp=a_stamp(entry, **told), asks=Asks(**values), settle=settle)
 
 
 def to_schedule(value: str) -> SetField:
@@ -112,7 +112,8 @@ def to_status(status: str, reason: str | None = None) -> MoveTo:
 def a_write(body: Mapping[str, Json] | None = None, **more: Any) -> Call:
     """A call that changes something there."""
     request = Request(method="PUT", path=f"/participants/{PERSON}/defer", body=body or {"a": 1})
-    return Call(**{"operation": "defer", "request": request, **more})
+    values: dict[str, Any] = {"operation": "defer", "request": request, **more}
+    return Call(**values)
 
 
 def a_look() -> Call:

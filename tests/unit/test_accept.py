@@ -1,6 +1,7 @@
 """What the other side says, against what is wanted."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -34,30 +35,28 @@ def answered(record: Record, accepted: Mapping[str, Json]) -> Folded:
 
 def sent(value: str = WANTED, entry: int = 7, **more: object) -> Record:
     """A record whose schedule change is under way."""
-    return a_record(
-        **{
-            "accepted": an_enrolment(),
-            "state": RecordState.TAKEN,
-            "pending": {"schedule_identifier": a_wish(value, entry, base="ecf-standard-september")},
-            "mark": a_mark(entry, fields={"schedule_identifier": value}),
-            **more,
-        }
-    )
+    values: dict[str, Any] = {
+        "accepted": an_enrolment(),
+        "state": RecordState.TAKEN,
+        "pending": {"schedule_identifier": a_wish(value, entry, base="ecf-standard-september")},
+        "mark": a_mark(entry, fields={"schedule_identifier": value}),
+        **more,
+    }
+    return a_record(**values)
 
 
 def moving(*path: str, marked: bool = True, **more: object) -> Record:
     """A record whose path is under way, from active."""
     moves = tuple(a_move(to, entry, "other") for entry, to in enumerate(path, 7))
-    return a_record(
-        **{
-            "accepted": an_enrolment(),
-            "state": RecordState.TAKEN,
-            "path": moves,
-            "path_base": "active",
-            "mark": a_mark(7, moves=True) if marked else None,
-            **more,
-        }
-    )
+    values: dict[str, Any] = {
+        "accepted": an_enrolment(),
+        "state": RecordState.TAKEN,
+        "path": moves,
+        "path_base": "active",
+        "mark": a_mark(7, moves=True) if marked else None,
+        **more,
+    }
+    return a_record(**values)
 
 
 def test_what_was_answered_as_asked_is_delivered() -> None:

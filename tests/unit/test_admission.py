@@ -1,7 +1,9 @@
 """Whether a record is worth a call now."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -31,32 +33,34 @@ REQUEST = CALL.request.fingerprint()
 
 def saying(plan: Plan) -> Contract:
     """A contract that plans only this."""
-    return replace(CONTRACT, plan=lambda record, kin, now: plan)
+
+    def always(record: Record, kin: Sequence[Record], now: datetime) -> Plan:
+        return plan
+
+    return replace(CONTRACT, plan=always)
 
 
 def changed(entry: int = 7, **more: object) -> Record:
-    return a_record(
-        **{
-            "accepted": an_enrolment(),
-            "state": RecordState.WAITING,
-            "pending": {"cohort": a_wish("2024", entry, base="2025")},
-            "oldest_entry": EntryId(entry),
-            **more,
-        }
-    )
+    values: dict[str, Any] = {
+        "accepted": an_enrolment(),
+        "state": RecordState.WAITING,
+        "pending": {"cohort": a_wish("2024", entry, base="2025")},
+        "oldest_entry": EntryId(entry),
+        **more,
+    }
+    return a_record(**values)
 
 
 def kin(entry: int | None, **more: object) -> Record:
     """A claim of the same enrolment, asked for by entry *entry*."""
-    return a_claim(
-        **{
-            "state": RecordState.WAITING,
-            "due_at": NOON,
-            "pending": {} if entry is None else {"state": a_wish("submitted", entry)},
-            "oldest_entry": entry,
-            **more,
-        }
-    )
+    values: dict[str, Any] = {
+        "state": RecordState.WAITING,
+        "due_at": NOON,
+        "pending": {} if entry is None else {"state": a_wish("submitted", entry)},
+        "oldest_entry": entry,
+        **more,
+    }
+    return a_claim(**values)
 
 
 def test_what_is_not_changed_is_closed_without_asking_the_contract() -> None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -50,17 +51,16 @@ SAFE = NOON + timedelta(seconds=10 + 30 + 120)
 
 def taken(*, marked: bool = True, **more: object) -> Record:
     """A record whose call is under way since noon."""
-    return a_record(
-        **{
-            "accepted": an_enrolment(),
-            "state": RecordState.TAKEN,
-            "takes": 1,
-            "lease_until": NOON + timedelta(minutes=2),
-            "pending": {"cohort": a_wish("2024", 7, base="2025")},
-            "mark": a_mark(7, fields={"cohort": "2024"}) if marked else None,
-            **more,
-        }
-    )
+    values: dict[str, Any] = {
+        "accepted": an_enrolment(),
+        "state": RecordState.TAKEN,
+        "takes": 1,
+        "lease_until": NOON + timedelta(minutes=2),
+        "pending": {"cohort": a_wish("2024", 7, base="2025")},
+        "mark": a_mark(7, fields={"cohort": "2024"}) if marked else None,
+        **more,
+    }
+    return a_record(**values)
 
 
 def came(outcome: Outcome, record: Record | None = None, call: Call = WRITE) -> After:

@@ -8,6 +8,7 @@ import pytest
 from records.fold import Change, fold, has_ended, round_for
 from schema.asks import SetField
 from schema.fingerprint import Json
+from schema.keys import EntryId
 from schema.record import Record
 from schema.states import Closed, RecordState
 from tests.support.builders import a_change, a_claim, a_mark, a_wish
@@ -38,10 +39,10 @@ def void(entry: int, at: datetime | None = None) -> Change:
 
 def play(
     changes: Sequence[Change], claims: Sequence[Record] = ()
-) -> tuple[dict[int, Record], dict[int, Closed]]:
+) -> tuple[dict[int, Record], dict[EntryId, Closed]]:
     """Fold changes each into its round, as the relay does; gives the rounds and what closed."""
     rounds = {claim.key.round: claim for claim in claims}
-    closed: dict[int, Closed] = {}
+    closed: dict[EntryId, Closed] = {}
     for change in changes:
         ordered = [rounds[number] for number in sorted(rounds)]
         number = round_for(change.asks, change.stamp, ordered, agrees)
@@ -139,7 +140,7 @@ def test_a_claim_that_comes_late_from_before_the_void_belongs_to_the_round_it_wa
     )
 
     assert rounds.keys() == {1}
-    assert closed[3] is Closed.SUPERSEDED
+    assert closed[EntryId(3)] is Closed.SUPERSEDED
 
 
 def test_a_void_that_comes_late_does_not_end_the_round_that_followed() -> None:
@@ -147,7 +148,7 @@ def test_a_void_that_comes_late_does_not_end_the_round_that_followed() -> None:
     rounds, closed = play([made(1, at=NOON), void(2, at=NOON), made(3, at=later), void(4, at=NOON)])
 
     assert wanted(rounds) == {1: None, 2: "submitted"}
-    assert closed[4] is Closed.SUPERSEDED
+    assert closed[EntryId(4)] is Closed.SUPERSEDED
 
 
 def test_a_round_that_the_other_side_ended_is_over() -> None:
