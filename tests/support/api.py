@@ -75,13 +75,14 @@ class FakeApi:
             self.calls.append(call)
             scripted = self.script.popleft() if self.script else None
         if scripted is None:
-            return Came(outcome=self._carry_out(call), status=200, server_date=self.server_date)
+            return Came(outcome=self.carry_out(call), status=200, server_date=self.server_date)
         scripted.meanwhile()
         if scripted.executed:
-            self._carry_out(call)
+            self.carry_out(call)
         return Came(outcome=scripted.outcome, server_date=self.server_date)
 
-    def _carry_out(self, call: Call) -> Delivered:
+    def carry_out(self, call: Call) -> Delivered:
+        """Do what a call asks, and say what is there then."""
         parts = call.request.path.split("/")
         if parts[1] == "participants":
             return self._participant(call, parts[2])

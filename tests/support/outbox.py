@@ -19,7 +19,7 @@ from schema.contract import Contract
 from schema.events import Event, ParticipantLinked
 from schema.keys import EntryId, RecordKey
 from schema.record import Record
-from schema.states import Lane
+from schema.states import Lane, RecordState
 from schema.tables import outbox_entry, record
 from tests.support.api import FakeApi
 from tests.support.builders import ECT, PERSON
@@ -131,6 +131,11 @@ class Outbox:
             found = store.by_key(connection, "default", key)
         assert found is not None, f"there is no record {key}"
         return found
+
+    def records(self) -> list[Record]:
+        """Read all records."""
+        with self.database.reading() as connection:
+            return store.list_open(connection, "default", states=RecordState, limit=10_000)
 
     def entries(self) -> Mapping[int, str]:
         """Say of every entry how it stands: its reason when closed, else its state."""

@@ -1,0 +1,238 @@
+"""Any history of events, faults, deaths and changes of theirs, on the real tables.
+
+The oracle keeps its own books: what was asked, what the API holds, which calls were made. A trigger
+writes down every transition of every record, also those inside one transaction.
+"""
+
+import shutil
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import text
+
+from runtime import migrations
+from runtime.database import Database
+from schema.events import decode
+from schema.keys import EntryId
+from schema.outcomes import AlreadyThere, Blame, InDoubt, Later, Refused, Throttled, Transient
+from schema.states import MAY_FOLLOW, RecordState
+from tests.support.api import Scripted, a_refusal
+from tests.support.builders import PERSON
+from tests.support.outbox import Outbox
+
+TRIGGER = """
+CREATE TRIGGER record_moved AFTER UPDATE OF state ON record WHEN old.state <> new.state
+BEGIN INSERT INTO moved VALUES (old.state, new.state); END
+"""
+SCHEDULES = ("ecf-standard-september", "ecf-extended-september", "ecf-reduced-september")
+
+EVENTS: list[dict[str, object]] = [
+    {"event": "participant_deferred", "reason": "other"},
+    {"event": "participant_deferred", "reason": "bereavement"},
+    {"event": "participant_resumed"},
+    {"event": "participant_withdrawn", "reason": "other"},
+    *({"event": "schedule_changed", "schedule_identifier": one, "cohort": "2025"} for one in SCHEDULES),
+    {"event": "declaration_made", "declaration_type": "started", "declaration_date": "2025-10-01T09:00:00Z", "evidence_held": "other"},
+    {"event": "declaration_made", "declaration_type": "started", "declaration_date": "2025-10-02T09:00:00Z", "evidence_held": "other"},
+    {"event": "declaration_voided", "declaration_type": "started"},
+]  # fmt: skip
+
+NOT_EXECUTED = (
+    Throttled(retry_after=timedelta(seconds=3)),
+    Transient(detail="not sent"),
+    Refused(status=422, refusals=a_refusal(), blame=Blame.DATA),
+    Refused(status=422, refusals=a_refusal(), blame=Blame.STATE),
+    Later(refusals=a_refusal()),
+    AlreadyThere(refusals=a_refusal()),
+)
+PERHAPS = (InDoubt(detail="reset", answered=False), InDoubt(detail="500", answered=True))
+
+
+class Died(BaseException):
+    """The worker was killed."""
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """One enrolment and its claims, and everything that may happen to them."""
+
+    _template: Path | None = None
+
+    @initialize()
+    def begin(self) -> None:
+        """Open a fresh database, with the link in it."""
+        self.folder = Path(tempfile.mkdtemp(prefix="pillarbox-history-"))
+        shutil.copy(self.template(), self.folder / "p.db")
+        self.database = Database(f"sqlite:///{self.folder / 'p.db'}")
+        self.outbox = Outbox(self.database)
+        self.emitted = [self.outbox.link()]
+        self.theirs = False
+
+    @classmethod
+    def template(cls) -> Path:
+        """Make the database that each history begins with, once."""
+        if cls._template is None:
+            cls._template = Path(tempfile.mkdtemp(prefix="pillarbox-history-")) / "template.db"
+            database = Database(f"sqlite:///{cls._template}")
+            migrations.upgrade(database)
+            with database.transaction() as connection:
+                connection.execute(text("CREATE TABLE moved (old TEXT, new TEXT)"))
+                connection.execute(text(TRIGGER))
+            with database.reading() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            database.close()
+        return cls._template
+
+    def teardown(self) -> None:
+        """Let everything come to rest without faults; then judge."""
+        if not hasattr(self, "database"):
+            return
+        try:
+            self.outbox.api.script.clear()
+            for _ in range(6):
+                self.outbox.wait(hours=13)
+                self.outbox.run()
+            self.judge()
+        finally:
+            self.database.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    # what happens
+
+    @rule(event=st.sampled_from(EVENTS))
+    def local_system(self, event: dict[str, object]) -> None:
+        """A local system says something."""
+        self.emitted.extend(self.outbox.emit(decode({**event, "source_id": "E-1"})))
+
+    @rule()
+    def relay(self) -> None:
+        """The relay makes a round."""
+        self.outbox.round()
+
+    @precondition(lambda self: bool(self.outbox.rings))
+    @rule()
+    def worker(self) -> None:
+        """A worker answers a ring."""
+        self.outbox.deliverer.deliver(self.outbox.rings.popleft())
+
+    @precondition(lambda self: bool(self.outbox.rings))
+    @rule(executed=st.booleans())
+    def worker_dies(self, executed: bool) -> None:
+        """A worker answers a ring and is killed in its call, if it gets so far."""
+        self._with(Scripted(outcome=Transient(detail=""), executed=executed, meanwhile=_die))
+
+    @precondition(lambda self: bool(self.outbox.rings))
+    @rule(outcome=st.sampled_from(NOT_EXECUTED))
+    def call_without_effect(self, outcome: object) -> None:
+        """A call is made and has no effect there."""
+        self._with(Scripted(outcome=outcome))  # pyright: ignore[reportArgumentType]
+
+    @precondition(lambda self: bool(self.outbox.rings))
+    @rule(outcome=st.sampled_from(PERHAPS), executed=st.booleans())
+    def call_without_an_answer(self, outcome: InDoubt, executed: bool) -> None:
+        """A call is made, and nobody hears what came of it."""
+        self._with(Scripted(outcome=outcome, executed=executed))
+
+    @precondition(lambda self: bool(self.outbox.rings))
+    @rule()
+    def ring_is_lost(self) -> None:
+        """Redis forgets."""
+        self.outbox.rings.clear()
+
+    @precondition(lambda self: bool(self.outbox.rings))
+    @rule()
+    def ring_is_doubled(self) -> None:
+        """Redis says it twice."""
+        self.outbox.rings.append(self.outbox.rings[0])
+
+    @rule(seconds=st.sampled_from([1, 5, 16, 130, 700, 50_000]))
+    def time_passes(self, seconds: int) -> None:
+        """Time passes."""
+        self.outbox.wait(seconds=seconds)
+
+    @rule(schedule=st.sampled_from(SCHEDULES))
+    def school(self, schedule: str) -> None:
+        """The other side changes the schedule."""
+        self.theirs = True
+        self.outbox.api.people[PERSON]["schedule_identifier"] = schedule
+
+    def _with(self, scripted: Scripted) -> None:
+        self.outbox.api.script.append(scripted)
+        try:
+            self.outbox.deliverer.deliver(self.outbox.rings.popleft())
+        except Died:
+            if scripted.executed:
+                self.outbox.api.carry_out(self.outbox.api.calls[-1])
+        self.outbox.api.script.clear()
+
+    # what must hold
+
+    @invariant()
+    def no_state_follows_that_may_not(self) -> None:
+        """Every transition there ever was is one that may be."""
+        if not hasattr(self, "database"):
+            return
+        with self.database.reading() as connection:
+            moved = connection.execute(text("SELECT DISTINCT old, new FROM moved")).all()
+        wrong = [
+            (old, new) for old, new in moved if RecordState(new) not in MAY_FOLLOW[RecordState(old)]
+        ]
+        assert wrong == []
+
+    @invariant()
+    def every_entry_is_closed_or_carried(self) -> None:
+        """No entry is lost: it is new, closed with a reason, or its record still carries it."""
+        if not hasattr(self, "database"):
+            return
+        how = self.outbox.entries()
+        assert sorted(how) == sorted(self.emitted)
+        open_ones = {entry for entry, state in how.items() if state == "folded"}
+        assert open_ones == self._carried()
+
+    @invariant()
+    def no_claim_is_live_twice(self) -> None:
+        """There is never more than one live claim of a type."""
+        if not hasattr(self, "database"):
+            return
+        live = [one for one in self.outbox.api.declarations.values() if one["state"] == "submitted"]
+        assert len(live) < 2
+
+    def _carried(self) -> set[EntryId]:
+        carried: set[EntryId] = set()
+        for one in self.outbox.records():
+            carried |= one.entries()
+        return carried
+
+    def judge(self) -> None:
+        """At rest: everything is in step, or in front of a person; and what is in step is right."""
+        self.no_state_follows_that_may_not()
+        self.every_entry_is_closed_or_carried()
+        self.no_claim_is_live_twice()
+        for one in self.outbox.records():
+            if one.state is RecordState.WAITING:
+                assert one.waits_for is not None, f"{one.key} waits for nothing"
+                continue
+            assert one.state in (RecordState.IN_STEP, RecordState.HELD, RecordState.DEAD), one
+            assert (one.state is RecordState.IN_STEP) == (not one.entries()), one
+        enrolment = self.outbox.record()
+        there = self.outbox.api.people[PERSON]
+        if enrolment.state is RecordState.IN_STEP and enrolment.accepted is not None:
+            assert enrolment.accepted["training_status"] == there["training_status"]
+            if not self.theirs:
+                assert enrolment.accepted["schedule_identifier"] == there["schedule_identifier"]
+
+
+def _die() -> None:
+    raise Died
+
+
+TestAnyHistory = AnyHistory.TestCase
+TestAnyHistory.settings = settings(
+    max_examples=60,
+    stateful_step_count=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
