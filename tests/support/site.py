@@ -208,6 +208,20 @@ class Site:
             )
             return connection.execute(query).scalar_one() > 0
 
+    def end_who_waits(self) -> None:
+        """End the server's side of those who wait for a lock (PostgreSQL).
+
+        The server notices that a waiting client has died only after it has done what it waited
+        for; here it is to have died before.
+        """
+        with self.database.transaction() as connection:
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                )
+            )
+
     def logs(self) -> str:
         """Give what the workers said."""
         return "\n".join(file.read_text() for file in sorted(self._folder.glob("*.log")))

@@ -53,6 +53,7 @@ def test_killed_before_the_mark_the_claim_is_sent_once(site: Site) -> None:
         entry = site.declare("tomos-evans")
         site.relay_until(site.someone_waits_for_a_lock)
         site.kill(worker)
+        site.end_who_waits()
         assert site.state_of(entry) == "taken"
 
     site.recover(entry)
