@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-
 from benchmarks import ground
 from benchmarks.delivery import DONE, claims
 from benchmarks.result import Line, Result, percentile
@@ -33,7 +32,7 @@ PAUSE = (0.1, 0.6)
 
 def run(*, quick: bool) -> Result:
     """Measure with Redis and separate processes, then with everything in this one."""
-    number = 15 if quick else 100
+    number = 8 if quick else 100
     lines: list[Line] = []
     with ground.postgresql() as url, ground.redis_server() as redis_url:
         lines += measure("Redis", number, url, redis_url)

@@ -26,7 +26,7 @@ LEFT = text(
 
 def run(*, quick: bool) -> Result:
     """Send waves, and weigh the processes after the warm-up and at the end."""
-    waves, entries, people = (6, 2_000, 100) if quick else (20, 5_000, 500)
+    waves, entries, people = (4, 500, 50) if quick else (20, 5_000, 500)
     warm_up = 2 if quick else 5
     world = ground.world_of(people)
     windows = world["schedules"]["2025"][SCHEDULES[0]]
