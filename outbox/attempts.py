@@ -43,9 +43,7 @@ SETTLE = (
 )
 """Writes down how a call ended, unless that was done before."""
 
-_SETTLE_WITH = store.UPDATE_HELD.add_cte(
-    SETTLE.cte("settled"), entries.closing("postgresql").cte("closed")
-)
+_SETTLE_WITH = store.UPDATE_HELD.add_cte(SETTLE.cte("settled"), entries.CLOSE_ONE.cte("closed"))
 
 
 def _open_if(held: CTE) -> Executable:
@@ -158,17 +156,16 @@ def settle_with(
 ) -> None:
     """Write down how a call ended, what its record is by that, and which entries it closes.
 
-    The usual case, all of its entries closed with one reason, is one statement on PostgreSQL.
+    The usual case, one entry closed, is one statement on PostgreSQL.
     """
-    reasons = entries.by_reason(closed)
-    if connection.dialect.name == "sqlite" or len(reasons) != 1:
+    if connection.dialect.name == "sqlite" or len(closed) != 1:
         settle(connection, attempt_id, settled)
         store.update_held(connection, written, token)
         entries.close(connection, closed, now=now)
         return
-    [(reason, ids)] = reasons.items()
+    [(entry, reason)] = closed.items()
     values = settling(attempt_id, settled) | store.writing(written, token)
-    values |= entries.closing_as("postgresql", reason, ids, now=now)
+    values |= entries.closing_one(entry, reason, now=now)
     connection.execute(_SETTLE_WITH, values)
 
 

@@ -10,7 +10,16 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Update, bindparam, func, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    Update,
+    bindparam,
+    func,
+    literal_column,
+    select,
+    update,
+)
 
 from runtime.bulk import among, among_named, as_list, update_many
 from schema.events import Event, InvalidEvent, decode
@@ -28,6 +37,26 @@ MOVING = [
     )
 ]
 """States that end by themselves."""
+
+
+# Made once: these run in every round. The state is written out, so that a kept plan may use the
+# partial index on it.
+
+_NEW = (
+    outbox_entry.c.state == literal_column(f"'{EntryState.NEW.value}'"),
+    outbox_entry.c.destination == bindparam("in_destination"),
+)
+_AFTER = outbox_entry.c.id > bindparam("after_id")
+_CLAIM_NEW = (
+    select(outbox_entry)
+    .where(*_NEW)
+    .order_by(outbox_entry.c.id)
+    .limit(bindparam("at_most"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM_NEW_AFTER = _CLAIM_NEW.where(_AFTER)
+_ANY_NEW = select(outbox_entry.c.id).where(*_NEW).order_by(outbox_entry.c.id).limit(1)
+_ANY_NEW_AFTER = _ANY_NEW.where(_AFTER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,31 +105,20 @@ def claim_new(
     They are found by their state. *after* is only a hint that keeps rounds fast while an old
     transaction keeps dead rows in the index; entries that commit late are found without it.
     """
-    query = (
-        select(outbox_entry)
-        .where(
-            outbox_entry.c.state == EntryState.NEW.value,
-            outbox_entry.c.destination == destination,
-        )
-        .order_by(outbox_entry.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
+    values: dict[str, Any] = {"in_destination": destination, "at_most": limit}
     if after is not None:
-        query = query.where(outbox_entry.c.id > after)
-    return [_entry(row) for row in connection.execute(query).mappings().all()]
+        values["after_id"] = after
+    rows = connection.execute(_CLAIM_NEW if after is None else _CLAIM_NEW_AFTER, values)
+    return [_entry(row) for row in rows.mappings().all()]
 
 
 def any_new(connection: Connection, destination: str, *, after: EntryId | None = None) -> bool:
     """Say whether there are new entries of a destination, without locking anything."""
-    query = select(outbox_entry.c.id).where(
-        outbox_entry.c.state == EntryState.NEW.value,
-        outbox_entry.c.destination == destination,
-    )
+    values: dict[str, Any] = {"in_destination": destination}
     if after is not None:
-        query = query.where(outbox_entry.c.id > after)
-    query = query.order_by(outbox_entry.c.id).limit(1)
-    return connection.execute(query).scalar_one_or_none() is not None
+        values["after_id"] = after
+    found = connection.execute(_ANY_NEW if after is None else _ANY_NEW_AFTER, values)
+    return found.scalar_one_or_none() is not None
 
 
 def keep(connection: Connection, folded: Mapping[EntryId, RecordId]) -> None:
@@ -118,44 +136,39 @@ def keep(connection: Connection, folded: Mapping[EntryId, RecordId]) -> None:
 def close(connection: Connection, closed: Mapping[EntryId, Closed], *, now: datetime) -> None:
     """Close entries, each with its reason. One that is closed already keeps its first reason."""
     dialect = connection.dialect.name
-    for reason, ids in by_reason(closed).items():
-        connection.execute(closing(dialect), closing_as(dialect, reason, ids, now=now))
-
-
-def by_reason(closed: Mapping[EntryId, Closed]) -> Mapping[Closed, list[EntryId]]:
-    """Give the entries of each reason."""
-    found: dict[Closed, list[EntryId]] = {}
+    by_reason: dict[Closed, list[EntryId]] = {}
     for entry, reason in closed.items():
-        found.setdefault(reason, []).append(entry)
-    return found
+        by_reason.setdefault(reason, []).append(entry)
+    for reason, ids in by_reason.items():
+        values = {
+            "closing_ids": as_list(dialect, ids),
+            "closing_as": reason.value,
+            "closing_at": now,
+        }
+        connection.execute(_closing(dialect), values)
+
+
+_CLOSING = (
+    update(outbox_entry)
+    .where(outbox_entry.c.state == EntryState.FOLDED.value)
+    .values(
+        state=EntryState.CLOSED.value,
+        closed_as=bindparam("closing_as"),
+        closed_at=bindparam("closing_at"),
+    )
+)
+CLOSE_ONE = _CLOSING.where(outbox_entry.c.id == bindparam("closing_id"))
+"""Closes one entry."""
 
 
 @lru_cache
-def closing(dialect: str) -> Update:
-    """Make the statement that closes many entries with one reason."""
-    return (
-        update(outbox_entry)
-        .where(
-            among_named(dialect, outbox_entry.c.id, "closing_ids"),
-            outbox_entry.c.state == EntryState.FOLDED.value,
-        )
-        .values(
-            state=EntryState.CLOSED.value,
-            closed_as=bindparam("closing_as"),
-            closed_at=bindparam("closing_at"),
-        )
-    )
+def _closing(dialect: str) -> Update:
+    return _CLOSING.where(among_named(dialect, outbox_entry.c.id, "closing_ids"))
 
 
-def closing_as(
-    dialect: str, reason: Closed, ids: Sequence[EntryId], *, now: datetime
-) -> dict[str, Any]:
-    """Give the parameters of `closing`."""
-    return {
-        "closing_ids": as_list(dialect, ids),
-        "closing_as": reason.value,
-        "closing_at": now,
-    }
+def closing_one(entry: EntryId, reason: Closed, *, now: datetime) -> dict[str, Any]:
+    """Give the parameters of `CLOSE_ONE`."""
+    return {"closing_id": entry, "closing_as": reason.value, "closing_at": now}
 
 
 def by_ids(connection: Connection, ids: Sequence[int]) -> list[Entry]:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     BigInteger,
+    ColumnElement,
     Connection,
     ScalarSelect,
     Select,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    literal_column,
     or_,
     select,
     text,
@@ -37,6 +39,38 @@ KEY = frozenset({"destination", "kind", "source_id", "part", "round", "family"})
 
 # The statements of every single delivery are made once: putting one together costs as much as
 # running it. Their parameters are named apart from the columns.
+
+
+def _written_out(*states: RecordState) -> list[ColumnElement[str]]:
+    """Give states as part of a statement's text.
+
+    Only of what it can read there does PostgreSQL know, when it keeps a plan, that a partial index
+    serves; as parameters they would have every execution planned anew.
+    """
+    return [literal_column(f"'{state.value}'") for state in states]
+
+
+[_TAKEN] = _written_out(RecordState.TAKEN)
+[_DISPATCHED] = _written_out(RecordState.DISPATCHED)
+_MAY_BE_DUE = record.c.state.in_(_written_out(RecordState.WAITING, RecordState.IN_DOUBT))
+
+_FROM = record.c.due_at >= bindparam("due_from")
+_DUE = (
+    record.c.destination == bindparam("in_destination"),
+    record.c.lane == bindparam("in_lane"),
+    _MAY_BE_DUE,
+    record.c.due_at <= bindparam("due_by"),
+)
+_CLAIM_DUE = (
+    select(record)
+    .where(*_DUE)
+    .order_by(record.c.due_at, record.c.id)
+    .limit(bindparam("at_most"))
+    .with_for_update(skip_locked=True)
+)
+_CLAIM_DUE_FROM = _CLAIM_DUE.where(_FROM)
+_ANY_DUE = select(record.c.id).where(*_DUE).order_by(record.c.due_at, record.c.id).limit(1)
+_ANY_DUE_FROM = _ANY_DUE.where(_FROM)
 
 _OF_FAMILY = (
     select(record)
@@ -63,11 +97,11 @@ _TAKE = (
     .where(
         record.c.id == bindparam("taken_id"),
         record.c.token == bindparam("taken_token"),
-        record.c.state == RecordState.DISPATCHED.value,
+        record.c.state == _DISPATCHED,
         ~exists().where(
             _other.c.destination == record.c.destination,
             _other.c.serial_key == record.c.serial_key,
-            _other.c.state == RecordState.TAKEN.value,
+            _other.c.state == _TAKEN,
         ),
     )
     .values(
@@ -220,21 +254,16 @@ def claim_due(
     *floor* is only a hint: nothing due earlier is looked for, so that the dead rows which an old
     open transaction keeps in the index are not passed again and again.
     """
-    query = (
-        select(record)
-        .where(
-            record.c.destination == destination,
-            record.c.lane == lane.value,
-            record.c.state.in_(("waiting", "in_doubt")),
-            record.c.due_at <= now,
-        )
-        .order_by(record.c.due_at, record.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
+    values: dict[str, Any] = {
+        "in_destination": destination,
+        "in_lane": lane.value,
+        "due_by": now,
+        "at_most": limit,
+    }
     if floor is not None:
-        query = query.where(record.c.due_at >= floor)
-    return _records(connection, query)
+        values["due_from"] = floor
+    rows = connection.execute(_CLAIM_DUE if floor is None else _CLAIM_DUE_FROM, values)
+    return [from_row(row) for row in rows.mappings().all()]
 
 
 def dispatch_all(
@@ -387,16 +416,15 @@ def any_due(
     floor: datetime | None = None,
 ) -> bool:
     """Say whether a record of a lane is due, without locking anything."""
-    query = select(record.c.id).where(
-        record.c.destination == destination,
-        record.c.lane == lane.value,
-        record.c.state.in_(("waiting", "in_doubt")),
-        record.c.due_at <= now,
-    )
+    values: dict[str, Any] = {
+        "in_destination": destination,
+        "in_lane": lane.value,
+        "due_by": now,
+    }
     if floor is not None:
-        query = query.where(record.c.due_at >= floor)
-    query = query.order_by(record.c.due_at, record.c.id).limit(1)
-    return connection.execute(query).scalar_one_or_none() is not None
+        values["due_from"] = floor
+    found = connection.execute(_ANY_DUE if floor is None else _ANY_DUE_FROM, values)
+    return found.scalar_one_or_none() is not None
 
 
 def any_lapsed(connection: Connection, now: datetime, *, latest: datetime) -> bool:
@@ -442,7 +470,7 @@ def next_due(connection: Connection, destination: str) -> datetime | None:
     """Give when the next record of a destination is due."""
     query = select(func.min(record.c.due_at)).where(
         record.c.destination == destination,
-        record.c.state.in_(("waiting", "in_doubt")),
+        _MAY_BE_DUE,
         record.c.due_at.is_not(None),
     )
     return connection.execute(query).scalar_one()
