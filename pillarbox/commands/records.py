@@ -8,7 +8,7 @@ import typer
 from sqlalchemy import Connection
 
 from console import views
-from outbox import attempts, entries
+from outbox import attempts, entries, gates
 from pillarbox.commands.common import (
     NOTHING,
     AsJson,
@@ -134,6 +134,9 @@ def _tell(what: str, *, as_json: bool, with_story: bool) -> None:
                 NOTHING,
             )
         told = [_told(connection, one, found, now, with_story=with_story) for one in found]
+        for one in told:
+            gate = gates.shut_now(connection, one["destination"], now)
+            one["calls_stopped"] = None if gate is None else gate.detail or gate.reason.value
     if as_json:
         print_json(told)
         return
@@ -184,6 +187,8 @@ def _print(one: Record, told: dict[str, Any]) -> None:
     console = stdout()
     console.print(str(one.key), style="bold", markup=False)
     console.print(f"  {told['verdict']}", markup=False)
+    if told["calls_stopped"] and one.state is RecordState.WAITING:
+        console.print(f"  No calls are made for now: {told['calls_stopped']}", markup=False)
     if told["next"]:
         console.print(f"  What to do: {told['next']}", markup=False)
     if told["waited_for_by"]:

@@ -1,5 +1,6 @@
 """`pillarbox status`: the numbers that the person on duty needs."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -72,9 +73,7 @@ def gather(wiring: Wiring) -> dict[str, Any]:
             for beat in all_beats(connection)
         ]
     attention = [line for one in destinations for line in one["attention"]]
-    attention += [
-        f"a {one['role']} on {one['host']} is missing" for one in processes if one["missing"]
-    ]
+    attention += _nobody_left(processes)
     attention += [
         f"entries name the destination {name!r}, which is not configured" for name in unknown
     ]
@@ -84,6 +83,13 @@ def gather(wiring: Wiring) -> dict[str, Any]:
         "destinations": destinations,
         "processes": processes,
     }
+
+
+def _nobody_left(processes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name the roles whose every process is missing; one of several that died was replaced."""
+    alive = {one["role"] for one in processes if not one["missing"]}
+    dead = {one["role"] for one in processes} - alive
+    return [f"every {role} is missing; start `pillarbox {role}`" for role in sorted(dead)]
 
 
 def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, Any]:
