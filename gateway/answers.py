@@ -11,7 +11,8 @@ than a body, and a body that cannot be read says nothing, so it never makes anyt
 | 401, 403, a key that cannot be sent | `KeyRefused` | `KeyRefused` |
 | 429 | `Throttled` | `Throttled` |
 | 501 | `Refused` (data) | `Refused` (data) |
-| 408, other 5xx | `Transient` | `InDoubt`, answered |
+| 408, 502, 503, 504 | `Transient` | `InDoubt`, not answered: it may still land |
+| other 5xx | `Transient` | `InDoubt`, answered |
 | other 4xx, all of it known as "already" | `Refused` (state) | `AlreadyThere` |
 | other 4xx, known as "not today" | `Later` | `Later` |
 | other 4xx, known as a passing clash | `Transient` | `Transient` |
@@ -79,6 +80,10 @@ class Answer:
     def date(self) -> datetime | None:
         """The server's own clock when it answered; None where it does not say."""
         return _http_date(self.headers.get("date"))
+
+
+STILL_AT_IT = frozenset({408, 502, 503, 504})
+"""A proxy's answers: the service behind it may still be carrying the request out."""
 
 
 class FailureKind(StrEnum):
@@ -157,12 +162,13 @@ def _answered(
             detail = f"redirected ({status}); redirects are not followed, check PILLARBOX_API_URL"
             return _unclear(operation, detail)
         case status:
-            return _unclear(operation, f"answered {status}")
+            over = status not in STILL_AT_IT
+            return _unclear(operation, f"answered {status}", over=over)
 
 
-def _unclear(operation: Operation, detail: str) -> Outcome:
+def _unclear(operation: Operation, detail: str, *, over: bool = True) -> Outcome:
     if operation.writes:
-        return InDoubt(detail=detail, answered=True)
+        return InDoubt(detail=detail, answered=over)
     return Transient(detail=detail)
 
 

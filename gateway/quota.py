@@ -44,7 +44,6 @@ call that sends; and, where keys of several databases share a source address, th
 others after a loss.
 """
 
-import logging
 import os
 import threading
 import time
@@ -57,13 +56,14 @@ from pathlib import Path
 from typing import Final, Protocol, cast
 
 import redis
+import structlog
 from redis.exceptions import NoScriptError, RedisError
 
 from gateway.errors import QuotaUnavailable
 from runtime.redis import is_built_in
 from schema.states import Lane
 
-logger = logging.getLogger(__name__)
+logger = structlog.get_logger(__name__)
 
 SHARE_PERCENT: Final[Mapping[Lane, int]] = {Lane.LIVE: 55, Lane.POLL: 25, Lane.BULK: 20}
 """What each lane owns of the quota; must add up to 100, or slots belong to nobody."""
@@ -501,7 +501,7 @@ class Quota:
         try:
             self._exchange(operation, grant=grant.id, lane=grant.lane.value, **arguments)
         except QuotaUnavailable:
-            logger.warning("slot_not_reported", extra={"grant": grant.id, "report": operation})
+            logger.warning("slot_not_reported", grant=grant.id, report=operation)
 
     def _remember(self, grant: Granted) -> Granted:
         with self._lock:
@@ -531,7 +531,7 @@ class Quota:
         return answer
 
     def _lose(self, answer: _Answer) -> _Answer:
-        logger.warning("quota_log_lost", extra={"key_name": self._key_name, "reason": "clock"})
+        logger.warning("quota_log_lost", key_name=self._key_name, reason="clock")
         with self._lock:
             self._memory = replace(self._memory, anchor=None, joined="")
         return self._run("lose", {"lost": answer.incarnation}, sent=self._monotonic())

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from records.fold import INVALID, LINK
+from records.fold import LINK, is_unreadable
 from schema.contract import Contract
 from schema.fingerprint import fingerprint
 from schema.plans import Call, Hold, InStep, Plan, Snooze, WaitFor
 from schema.record import Lock, Pending, Problem, Record
 from schema.states import HOLDS, Reason, RecordState
 
-RECHECK = timedelta(minutes=10)
+RECHECK = timedelta(minutes=1)
 """How soon a record that waits for another is looked at again though nobody woke it. Being woken
 is the rule; this is for a wake-up that was lost."""
 
@@ -69,10 +69,10 @@ def decide(record: Record, kin: Sequence[Record], contract: Contract, now: datet
         return Aside(problem=_unusable_link(record))
     if not record.changed and not record.look_first:
         return Close()
-    unreadable = record.pending.get(INVALID)
-    if unreadable is None:
+    unreadable = [wish for name, wish in record.pending.items() if is_unreadable(name)]
+    if not unreadable:
         return _follow(contract.plan(record, kin, now), record, kin, now)
-    rest = {name: wish for name, wish in record.pending.items() if name != INVALID}
+    rest = {name: wish for name, wish in record.pending.items() if not is_unreadable(name)}
     readable = record.but(pending=rest)
     decision = _follow(contract.plan(readable, kin, now), readable, kin, now)
     return Aside(problem=_unreadable(unreadable)) if isinstance(decision, Close) else decision
@@ -109,22 +109,22 @@ def _follow(plan: Plan, record: Record, kin: Sequence[Record], now: datetime) ->
 
 def _worth(call: Call, record: Record, kin: Sequence[Record], now: datetime) -> Decision:
     request = call.request.fingerprint()
-    if record.lock is not None and _still_locked(record.lock, request, record, kin):
+    lock = record.locks.get(request)
+    if lock is not None and _still_locked(lock, record, kin):
         return Aside(problem=record.problem or _locked(call))
     if record.already == request:
         return Aside(problem=_not_so(call))
     if call.request.writes and record.allowance is not None and record.calls >= record.allowance:
         return Aside(problem=_restless(record))
-    first = _goes_first(record, kin, now)
+    # A doubt is looked up at once: its kin wait for it.
+    first = None if record.mark is not None else _goes_first(record, kin, now)
     if first is not None:
         return Park(reason=Reason.WAITING_FOR, due_at=now + RECHECK, waits_for=str(first.key))
     return Go(call=call)
 
 
-def _still_locked(lock: Lock, request: str, record: Record, kin: Sequence[Record]) -> bool:
-    """Whether a request is the refused one, and nothing that could heal it has changed."""
-    if lock.fingerprint != request:
-        return False
+def _still_locked(lock: Lock, record: Record, kin: Sequence[Record]) -> bool:
+    """Whether nothing has changed that could heal a refused request."""
     return lock.data or lock.cause == cause(record, kin)
 
 
@@ -178,8 +178,9 @@ def _unusable_link(record: Record) -> Problem:
     )
 
 
-def _unreadable(wish: Pending) -> Problem:
-    return Problem(reason=Reason.INVALID_HERE, field="payload", detail=str(wish.value))
+def _unreadable(wishes: Sequence[Pending]) -> Problem:
+    detail = "; ".join(str(wish.value) for wish in wishes)
+    return Problem(reason=Reason.INVALID_HERE, field="payload", detail=detail)
 
 
 def _locked(call: Call) -> Problem:

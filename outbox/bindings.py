@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
+from runtime.bulk import insert_many
 from schema.tables import binding
 
 
@@ -57,17 +58,16 @@ def bound(connection: Connection, destination: str) -> Binding | None:
 
 
 def bind(connection: Connection, wanted: Binding, *, now: datetime) -> None:
-    """Bind a destination for the first time."""
-    connection.execute(
-        insert(binding).values(
-            destination=wanted.destination,
-            contract=wanted.contract,
-            url=wanted.url,
-            key_name=wanted.key_name,
-            database_id=wanted.database_id,
-            bound_at=now,
-        )
-    )
+    """Bind a destination, unless it is bound already: the first of several processes does it."""
+    row = {
+        "destination": wanted.destination,
+        "contract": wanted.contract,
+        "url": wanted.url,
+        "key_name": wanted.key_name,
+        "database_id": wanted.database_id,
+        "bound_at": now,
+    }
+    insert_many(connection, binding, [row])
 
 
 def difference(wanted: Binding, was: Binding) -> str | None:

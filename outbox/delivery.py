@@ -42,9 +42,19 @@ so that a newer version of it, or a pause, is not kept waiting with it."""
 QUOTA_AWAY = timedelta(seconds=5)
 """How soon to try again when Redis cannot be asked for a slot."""
 
-SETTLE_TRIES = 3
-"""How often settling is repeated when the database ends the transaction, by a deadlock or a
-restart. After that the lease runs out and the record is looked up: slower, never wrong."""
+SETTLE_FOR = timedelta(seconds=30)
+SETTLE_TRIES = 20
+LONGEST_SETTLE_WAIT_S = 2.0
+"""How long, and how often, settling is repeated when the database ends the transaction, by a deadlock
+or a restart. After that the lease runs out and the record is looked up: slower, never wrong."""
+
+
+FIRST_REFUSAL = 400
+"""Statuses from here on are answers that a person may have to read."""
+
+CREATES = 2
+"""How often a create may be sent that a look-up did not show afterwards. Once more than once is
+needed for a request that never arrived; a third could double one that is only slow to show."""
 
 
 class Grant(Protocol):
@@ -153,6 +163,7 @@ class Deliverer:
         until = now + self._timing.lease
         with self._database.at_once() as connection:
             record = store.take(connection, ring.record_id, ring.token, until=until, open_at=now)
+            family: list[Record] = []
             if record is not None:
                 family = store.of_family(connection, record.destination, record.family)
         if record is None:
@@ -281,14 +292,16 @@ class Deliverer:
             self._pace.answered(grant)
 
     def _settle(self, taken: _Taken, attempt: AttemptId, came: Came) -> Ended:
-        for turn in range(SETTLE_TRIES):
+        turn = 0
+        give_up = self._clock.monotonic() + SETTLE_FOR.total_seconds()
+        while True:
             try:
                 return self._settle_once(taken, attempt, came)
             except DBAPIError:
-                if turn == SETTLE_TRIES - 1:
+                if self._clock.monotonic() > give_up or turn >= SETTLE_TRIES:
                     raise
-                self._sleep(0.05 * 4**turn)
-        raise AssertionError("unreachable")
+                self._sleep(min(0.05 * 2**turn, LONGEST_SETTLE_WAIT_S))
+                turn += 1
 
     def _settle_once(self, taken: _Taken, attempt: AttemptId, came: Came) -> Ended:
         now = self._clock.now()
@@ -331,6 +344,9 @@ class Deliverer:
     def _ended(
         self, taken: _Taken, record: Record, kin: Sequence[Record], came: Came, now: datetime
     ) -> After:
+        if not taken.call.request.writes and not _same_thing(taken, record, kin):
+            # It was linked to another remote thing meanwhile: this says nothing of that one.
+            return After(folded=Folded(record=put_back(record, Reason.LOOK_FIRST, now)))
         if isinstance(came.outcome, Delivered):
             return After(folded=self._delivered(taken, record, came.outcome, now))
         return after(
@@ -339,7 +355,12 @@ class Deliverer:
             taken.call,
             cause=cause(record, kin),
             timing=self._timing,
-            moment=Moment(now=now, server_now=came.server_date or now, dice=self._dice),
+            moment=Moment(
+                now=now,
+                server_now=came.server_date or now,
+                dice=self._dice,
+                moved_on=record.revision != taken.record.revision,
+            ),
         )
 
     def _delivered(
@@ -355,21 +376,20 @@ class Deliverer:
             remote_id=outcome.remote_id,
             remote_updated_at=outcome.remote_updated_at,
         )
-        if self._done_twice(record, taken, folded.record):
-            detail = "sent twice without an answer, and a look-up does not show it: check there"
-            return replace(
-                folded,
-                record=bury(folded.record, Problem(reason=Reason.EXHAUSTED, detail=detail)),
-            )
-        return folded
+        if not self._may_be_done(record, taken, folded.record):
+            return folded
+        sent = folded.record.but(creates=record.creates + 1)
+        if sent.creates < CREATES:
+            return replace(folded, record=sent)
+        detail = "sent twice without an answer, and a look-up does not show it: check there"
+        return replace(folded, record=bury(sent, Problem(reason=Reason.EXHAUSTED, detail=detail)))
 
-    def _done_twice(self, record: Record, taken: _Taken, after_it: Record) -> bool:
-        """Whether a create that is still not there was sent twice: a third could double it."""
+    def _may_be_done(self, record: Record, taken: _Taken, after_it: Record) -> bool:
+        """Whether a look-up did not show a create that was in doubt."""
         mark = record.mark
         if mark is None or taken.call.request.writes or not after_it.changed:
             return False
-        operation = self._contract.operations[mark.operation]
-        return operation.creates and record.tries > 1
+        return self._contract.operations[mark.operation].creates
 
     def _linked(
         self, connection: Connection, taken: _Taken, record: Record, now: datetime
@@ -391,6 +411,15 @@ class Deliverer:
             remote_id=None,
             due_at=None,
         )
+
+
+def _same_thing(taken: _Taken, record: Record, kin: Sequence[Record]) -> bool:
+    """Whether a record, and the head of its family, are still linked as when the call was made."""
+    then = {one.id: (one.remote_id, one.role) for one in (taken.record, *taken.kin)}
+    linked = [one for one in (record, *kin) if one is record or str(one.key) == record.family]
+    return all(
+        then.get(one.id, (one.remote_id, one.role)) == (one.remote_id, one.role) for one in linked
+    )
 
 
 def _mark(record: Record, call: Call, now: datetime) -> Mark:
@@ -419,7 +448,8 @@ def _written(came: Came, now: datetime) -> attempts.Settled:
         status=came.status,
         request_id=came.request_id,
         duration=came.duration,
-        answer=None if name is OutcomeName.DELIVERED else came.answer,
+        # The body of a success holds a person; a refusal holds the API's words.
+        answer=came.answer if (came.status or 0) >= FIRST_REFUSAL else None,
         detail=detail_of(came.outcome),
     )
 
@@ -427,11 +457,17 @@ def _written(came: Came, now: datetime) -> attempts.Settled:
 def _wake(connection: Connection, kin: Sequence[Record], now: datetime) -> None:
     """Make kin due that wait for one another; their rows are locked, so none can park unseen."""
     waiting = [
-        one.but(due_at=now)
+        one.but(due_at=now, state=RecordState.WAITING, reason=Reason.WAITING_FOR)
         for one in kin
-        if one.state is RecordState.WAITING and one.reason is Reason.WAITING_FOR
+        if (one.state is RecordState.WAITING and one.reason is Reason.WAITING_FOR) or _may_heal(one)
     ]
     store.update_all(connection, waiting)
+
+
+def _may_heal(one: Record) -> bool:
+    """Whether what has become of a kin may heal a refusal; admission decides it."""
+    refused = one.state is RecordState.DEAD and one.reason is Reason.REFUSED
+    return refused and any(not lock.data for lock in one.locks.values())
 
 
 def _tell(taken: _Taken, came: Came, record: Record) -> None:

@@ -17,6 +17,7 @@ from outbox.entries import Entry
 from outbox.retry import Timing, bury, lapse, put_off
 from records import store
 from records.fold import (
+    BUSY,
     LINK,
     Agrees,
     Change,
@@ -119,6 +120,11 @@ class Relay:
         self._dispatch = dispatch
         self._room = room
         self._floors = Floors()
+
+    @property
+    def destination(self) -> str:
+        """Whose relay it is."""
+        return self._destination
 
     def run_once(self) -> Round:
         """Make one round."""
@@ -323,7 +329,7 @@ def settled_without_call(
                 status_field=contract.kinds[one.key.kind].status_field,
                 now=now,
             )
-            closed = folded.record.but(accepted=one.accepted)
+            closed = folded.record.but(accepted=one.accepted, accepted_at=one.accepted_at)
             return _if_settled(closed, now), folded.closed
         case Park(reason=reason, due_at=due_at, waits_for=waits_for):
             return replace(put_off(free, reason, due_at), waits_for=waits_for), {}
@@ -380,6 +386,11 @@ class Folding:
         except InvalidEvent as problem:
             # Only plain SQL can bring this in. It goes in front of a person, on its record.
             return Asks(kind=self._kind_for(entry)), problem
+        except (TypeError, ValueError, KeyError, RecursionError) as error:
+            name = type(error).__name__
+            return Asks(kind=self._kind_for(entry)), InvalidEvent(
+                "payload", f"is no event ({name})"
+            )
 
     def _kind_for(self, entry: Entry) -> str:
         named = entry.payload.get("kind")
@@ -403,10 +414,14 @@ class Folding:
 
     def _fold_entry(self, entry: Entry, asks: Asks, problem: InvalidEvent | None) -> None:
         family = self._families[self._family(entry, asks)]
-        change = Change(stamp=_stamp(entry), asks=asks, settle=self._settle)
         head = self._head(entry, asks, family)
+        change = Change(
+            stamp=_stamp(entry), asks=asks, settle=self._settle, bound=_is_bound(head, family)
+        )
         if asks.of_parent:
-            family[head.key] = fold_link(head, asks.of_parent, change, self._now)
+            linked = fold_link(head, asks.of_parent, change, self._now)
+            family[head.key] = linked.record
+            self._closed.update(linked.closed)
         record = self._target(entry, asks, family, change)
         self._of_entry[entry.id] = record.key
         if problem is not None:
@@ -549,10 +564,19 @@ def _held_twice(one: Record) -> Record:
         field="participant_id",
         detail="another local record is linked to this remote thing already",
     )
-    return one.but(
-        state=RecordState.HELD,
-        reason=problem.reason,
-        problem=problem,
-        due_at=None,
-        oldest_entry=min(one.entries(), default=None),
+    waits = one.but(oldest_entry=min(one.entries(), default=None))
+    if one.state in BUSY:
+        return waits  # whoever has it reads it afresh, and admission finds the link
+    return waits.but(state=RecordState.HELD, reason=problem.reason, problem=problem, due_at=None)
+
+
+def _is_bound(head: Record, family: Mapping[RecordKey, Record]) -> bool:
+    """Whether a kin was called for, or is being, under the link of the family's head."""
+    return any(
+        one.mark is not None
+        or one.remote_id is not None
+        or one.accepted is not None
+        or one.state in (RecordState.DISPATCHED, RecordState.TAKEN)
+        for one in family.values()
+        if one is not head
     )

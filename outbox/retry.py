@@ -86,6 +86,8 @@ class Moment:
     now: datetime
     server_now: datetime
     dice: Random
+    moved_on: bool = False
+    """What is wanted has changed since the call was planned."""
 
 
 def backoff(tries: int, dice: Random) -> timedelta:
@@ -112,12 +114,12 @@ def lapse(record: Record, *, timing: Timing, now: datetime) -> Record:
     A ring nobody answered is rung again. A holder that died before its mark left nothing there;
     one that died after it may have: in doubt, never due.
     """
-    if record.mark is not None:
-        doubtful = put_off(record, Reason.LEASE_RAN_OUT, timing.safe_to_look(record.mark.at))
-        return doubtful.but(look_first=True, due_at=max(now, doubtful.due_at or now))
     if record.state is RecordState.TAKEN and record.takes >= TAKES:
         detail = f"{record.takes} workers in a row ended while they had this record"
         return bury(record, Problem(reason=Reason.EXHAUSTED, detail=detail))
+    if record.mark is not None:
+        doubtful = put_off(record, Reason.LEASE_RAN_OUT, timing.safe_to_look(record.mark.at))
+        return doubtful.but(look_first=True, due_at=max(now, doubtful.due_at or now))
     return put_off(record, record.reason, now)
 
 
@@ -154,7 +156,7 @@ def _rule(
         case Later(refusals=refusals):
             until = just_after_midnight(moment.server_now)
             wait = Problem(reason=Reason.SNOOZED, detail=_words(refusals), operation=call.operation)
-            return replace(put_off(record, Reason.SNOOZED, until), problem=wait), None
+            return replace(put_off(record, Reason.SNOOZED, until), problem=wait, takes=0), None
         case Refused():
             return _refused(record, call, outcome, cause, moment), None
         case KeyRefused(status=status):
@@ -241,9 +243,8 @@ def _doubt(record: Record, outcome: InDoubt, timing: Timing, moment: Moment) -> 
 
 
 def _refused(record: Record, call: Call, outcome: Refused, cause: str, moment: Moment) -> Record:
-    lock = Lock(
-        fingerprint=call.request.fingerprint(), data=outcome.blame is Blame.DATA, cause=cause
-    )
+    request = call.request.fingerprint()
+    lock = Lock(fingerprint=request, data=outcome.blame is Blame.DATA, cause=cause)
     problem = Problem(
         reason=Reason.REFUSED,
         detail=_words(outcome.refusals) or f"the API answered {outcome.status} without a reason",
@@ -253,10 +254,13 @@ def _refused(record: Record, call: Call, outcome: Refused, cause: str, moment: M
     )
     if not call.request.writes and record.mark is not None:
         return bury(record, problem)
-    if _left(record, call):
-        # What does not depend on the refused step goes on; then admission finds the lock.
-        return replace(put_off(record, None, moment.now), lock=lock, problem=problem, takes=0)
-    return replace(bury(record, problem), lock=lock)
+    locked = replace(
+        record, locks={**record.locks, request: lock}, calls=record.calls + call.request.writes
+    )
+    if moment.moved_on or _left(record, call):
+        # What is wanted beyond the refused request goes on; admission finds what is locked.
+        return replace(put_off(locked, None, moment.now), problem=problem, takes=0)
+    return bury(locked, problem)
 
 
 def _left(record: Record, call: Call) -> bool:

@@ -174,7 +174,11 @@ def _known(
             table.source_id,
             table.payload,
             table.version,
-        ).where(among(connection, table.event_id, ids))
+        ).where(
+            among(connection, table.destination, sorted({event.destination for event in events})),
+            among(connection, table.source, sorted({event.source for event in events})),
+            among(connection, table.event_id, ids),
+        )
     )
     found: dict[tuple[str, str, str], EntryId] = {}
     contents: dict[tuple[str, str, str], tuple[Any, ...]] = {}

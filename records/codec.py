@@ -51,7 +51,7 @@ def to_row(record: Record) -> dict[str, Any]:
         "wanted": _wanted(record),
         "accepted": record.accepted,
         "mark": None if record.mark is None else mark_json(record.mark),
-        "lock": None if record.lock is None else _lock(record.lock),
+        "locks": {name: _lock(lock) for name, lock in record.locks.items()} or None,
         "problem": None if record.problem is None else problem_json(record.problem),
     }
 
@@ -81,13 +81,14 @@ def from_row(row: Row) -> Record:
             for name, (value, entry, since) in wanted.get("expected", {}).items()
         },
         snapshots=wanted.get("snapshots", {}),
+        creates=wanted.get("creates", 0),
         accepted=row["accepted"],
         look_first=bool(row["look_first"]),
         already=row["already"],
         accepted_at=row["accepted_at"],
         remote_updated_at=row["remote_updated_at"],
         mark=None if row["mark"] is None else _read_mark(row["mark"]),
-        lock=None if row["lock"] is None else Lock(**row["lock"]),
+        locks=_read_locks(row["locks"]),
         problem=None if row["problem"] is None else read_problem(row["problem"]),
         token=LeaseToken(row["token"]),
         lease_until=row["lease_until"],
@@ -139,6 +140,8 @@ def _wanted(record: Record) -> dict[str, Json]:
             name: [value.value, value.entry, value.since.isoformat()]
             for name, value in record.expected.items()
         }
+    if record.creates:
+        wanted["creates"] = record.creates
     if record.snapshots:
         wanted["snapshots"] = record.snapshots
     return wanted
@@ -182,6 +185,10 @@ def mark_json(mark: Mark) -> dict[str, Json]:
         "move": mark.move,
         "at": mark.at.isoformat(),
     }
+
+
+def _read_locks(value: Mapping[str, Any] | None) -> dict[str, Lock]:
+    return {name: Lock(**lock) for name, lock in (value or {}).items()}
 
 
 def _read_mark(value: Mapping[str, Any]) -> Mark:

@@ -53,6 +53,8 @@ class Change:
     asks: Asks
     settle: timedelta
     """How long the record waits for more edits before it is due."""
+    bound: bool = False
+    """Something was called for, or is being, under the family's link: another one is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,17 +140,31 @@ def fold(
 
 def fold_unreadable(record: Record, change: Change, detail: str, now: datetime) -> Record:
     """Keep an entry that no event can be read from with its record, for a person to see."""
+    name = f"{INVALID}:{change.stamp.entry}"
     wish = Pending(value=detail, stamp=change.stamp, base_known=True)
-    return _eligible(record, record.but(pending={**record.pending, INVALID: wish}), now, change)
+    return _eligible(record, record.but(pending={**record.pending, name: wish}), now, change)
 
 
-def fold_link(record: Record, asks: Iterable[Ask], change: Change, now: datetime) -> Record:
-    """Bring a link that an event of a kin carries into this record; closes nothing."""
+def fold_link(record: Record, asks: Iterable[Ask], change: Change, now: datetime) -> Folded:
+    """Bring a link that an event of a kin carries into this record.
+
+    The event itself belongs to its kin and is not closed here; a link that it replaces is.
+    """
+    ends = _Ends()
+    before = record.entries()
     after = record
     for ask in asks:
         if isinstance(ask, Link):
-            after = _link(after, ask, change, _Ends())
-    return after if after is record else _eligible(record, after, now, change)
+            after = _link(after, ask, change, ends)
+    if after is record:
+        return Folded(record=record)
+    after = _eligible(record, after, now, change)
+    return Folded(record=after, closed=ends.closed(before, after.entries()))
+
+
+def is_unreadable(name: str) -> bool:
+    """Whether a pending field stands for an entry that cannot be read."""
+    return name.startswith(INVALID)
 
 
 def accept(
@@ -179,7 +195,7 @@ def accept(
         revision=record.revision + 1,
     )
     sent: Mapping[str, Json] = {} if mark is None else mark.fields
-    tried = record.calls > 0 or record.tries > 0 or mark is not None
+    tried = record.calls > 0 or mark is not None
     landed = mark is None or _landed(record, mark, accepted, agrees, status_field)
     if mark is not None and landed:
         for entry in mark.entries:
@@ -426,7 +442,8 @@ def _link(record: Record, link: Link, change: Change, ends: _Ends) -> Record:
         if LINK not in record.pending:
             return record  # said again: nothing to keep, not even who said it
         return record.but(stamps=stamps, pending=pending)
-    if record.remote_id is not None and (record.accepted is not None or record.mark is not None):
+    spoken_for = record.accepted is not None or record.mark is not None or change.bound
+    if record.remote_id is not None and spoken_for:
         pending[LINK] = Pending(
             value=[link.remote_id, link.role],
             stamp=change.stamp,
@@ -474,8 +491,11 @@ def _end_round(record: Record, change: Change, ends: _Ends) -> Record:
         and not record.look_first
     )
     if not unsent or claim is None:
-        kept = (STATE, LINK, INVALID)
-        pending = {name: value for name, value in record.pending.items() if name in kept}
+        pending = {
+            name: value
+            for name, value in record.pending.items()
+            if name in (STATE, LINK) or is_unreadable(name)
+        }
         return record.but(pending=pending)
     for pending_field in record.pending.values():
         ends.say(pending_field.stamp.entry, Closed.NET_ZERO)
@@ -538,7 +558,7 @@ def _settle_fields(
     pending: dict[str, Pending] = {}
     for name, asked in record.pending.items():
         wish = asked
-        if name in (LINK, INVALID):
+        if name == LINK or is_unreadable(name):
             pending[name] = wish
             continue
         if agrees(name, wish.value, accepted):
@@ -613,12 +633,13 @@ def _stand(record: Record, conflict: Problem | None, now: datetime) -> Record:
             waits_for=None,
             lease_until=None,
             problem=None,
-            lock=None,
+            locks={},
             tries=0,
             takes=0,
             calls=0,
             allowance=None,
             already=None,
+            creates=0,
             first_try_at=None,
         )
     return record.but(

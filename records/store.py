@@ -131,7 +131,11 @@ def of_families(
         .where(record.c.destination == destination, among(connection, record.c.family, families))
         .order_by(record.c.family, record.c.id)
     )
-    return _records(connection, query.with_for_update() if lock else query)
+    if lock and connection.dialect.name != "sqlite":
+        # Locked first, read after: a row that another inserted while we waited for a lock is not
+        # in the snapshot of the statement that waited.
+        connection.execute(query.with_only_columns(record.c.id).with_for_update()).all()
+    return _records(connection, query)
 
 
 def of_family(

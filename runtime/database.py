@@ -4,6 +4,7 @@ One idea: the same SQL runs on both. SQLite has no row locks, so every transacti
 begins IMMEDIATE there: one writer at a time does what `FOR UPDATE SKIP LOCKED` does elsewhere.
 """
 
+import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ IDLE_TIMEOUT_MS = 60_000
 """A transaction left open and idle is ended by the server: it stops vacuum and keeps locks."""
 
 POOL_SIZE = 5
-POOL_OVERFLOW = 20
+POOL_OVERFLOW = 80
 """Connections kept, and how many more a burst of threads may open."""
 
 READING = "pillarbox_reading"
@@ -56,6 +57,26 @@ def database_url(text: str) -> URL:
 def shown(url: URL) -> str:
     """Write a database URL without its password."""
     return url.render_as_string(hide_password=True)
+
+
+LONGEST_NUMBER = 400
+"""Digits of a JSON number that are read as one. Python refuses thousands, for the time they take."""
+
+
+def read_json(text: str | bytes) -> Any:
+    """Read a document, whatever plain SQL has put there.
+
+    What JSON allows and Python does not read, thousands of digits or of nested lists, becomes an
+    object that says so: one such row must not stop everybody who reads it among others.
+    """
+    try:
+        return json.loads(text, parse_int=_number)
+    except (ValueError, RecursionError):
+        return {"unreadable": "nested too deeply, or no JSON"}
+
+
+def _number(digits: str) -> int | str:
+    return int(digits) if len(digits) <= LONGEST_NUMBER else digits
 
 
 class Database:
@@ -119,6 +140,7 @@ def _postgresql(url: URL, pool_size: int) -> Engine:
     return create_engine(
         url,
         hide_parameters=True,
+        json_deserializer=read_json,
         pool_size=pool_size,
         max_overflow=POOL_OVERFLOW,
         pool_pre_ping=False,
@@ -142,6 +164,7 @@ def _sqlite(url: URL) -> Engine:
     engine = create_engine(
         url,
         hide_parameters=True,
+        json_deserializer=read_json,
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},

@@ -6,6 +6,8 @@ libraries that would print them are turned down.
 
 import logging
 import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -41,3 +43,12 @@ def set_up(*, form: str = "auto", level: str = "INFO", role: str | None = None) 
         logging.getLogger(name).setLevel(logging.WARNING)
     if role is not None:
         structlog.contextvars.bind_contextvars(role=role)
+
+
+def named(error: Exception) -> dict[str, str]:
+    """Name an error and the place it came from; its text may hold the values of a row."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return {"error": type(error).__name__}
+    last = frames[-1]
+    return {"error": type(error).__name__, "place": f"{Path(last.filename).name}:{last.lineno}"}

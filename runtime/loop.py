@@ -6,6 +6,8 @@ from threading import Event
 
 import structlog
 
+from runtime.log import named
+
 logger = structlog.get_logger(__name__)
 
 
@@ -21,7 +23,7 @@ def run_every(interval: timedelta, stop: Event, run_once: Callable[[], int]) -> 
             done = run_once()
         except Exception as error:
             # The class alone: a driver's message may carry the values of a row.
-            logger.error("round_failed", error=type(error).__name__, exc_info=False)
+            logger.error("round_failed", **named(error))
             done = 0
         if not done:
             stop.wait(interval.total_seconds())

@@ -164,7 +164,7 @@ class Event(BaseModel):
 
     if not TYPE_CHECKING:  # type checkers see the fields as keyword arguments
 
-        def __init__(self, **fields: Any) -> None:
+        def __init__(self, /, **fields: Any) -> None:
             """Check the fields; raises `InvalidEvent`, which names the first one that is wrong."""
             try:
                 super().__init__(**fields)

@@ -144,7 +144,8 @@ class Record:
     remote_updated_at: datetime | None = None
 
     mark: Mark | None = None
-    lock: Lock | None = None
+    locks: Mapping[str, Lock] = field(default_factory=dict[str, Lock])
+    """The refused requests, by fingerprint, until the record is in step."""
     problem: Problem | None = None
 
     token: LeaseToken = LeaseToken(0)
@@ -154,6 +155,8 @@ class Record:
     tries: int = 0
     takes: int = 0
     """Takings in a row that ended without an orderly end."""
+    creates: int = 0
+    """Creates in a row that may have been done there, and that a look-up did not show."""
     calls: int = 0
     """Calls made for what is wanted now."""
     allowance: int | None = None

@@ -151,6 +151,8 @@ outbox_entry: Final = Table(
         "(state = 'closed') = (closed_as IS NOT NULL) AND (state = 'closed') = (closed_at IS NOT NULL)",
         name="closed_with_reason",
     ),
+    # Stops an entry that says it was folded, and is with no record: nobody would look at it again.
+    CheckConstraint("(state = 'new') = (record_id IS NULL)", name="with_record_once_folded"),
     # Stops an event that no version of the relay would understand.
     CheckConstraint(f"event IN ({', '.join(repr(name) for name in EVENTS)})", name="event_known"),
     *_clean_name("source_id"),
@@ -167,7 +169,9 @@ outbox_entry: Final = Table(
     CheckConstraint(
         "typeof(version) IN ('integer', 'null') AND typeof(seen) IN ('integer', 'null') "
         "AND (happened_at IS NULL OR happened_at GLOB '[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"
-        "T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]*Z')",
+        "T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]*Z') "
+        "AND (happened_at IS NULL OR julianday(happened_at) IS NOT NULL) "
+        "AND julianday(emitted_at) IS NOT NULL",
         name="types",
     ).ddl_if(dialect="sqlite"),
     # Not AUTOINCREMENT's default: SQLite would otherwise give a pruned id to a later entry.
@@ -175,6 +179,7 @@ outbox_entry: Final = Table(
 )
 Index(
     "outbox_entry_new",
+    outbox_entry.c.destination,
     outbox_entry.c.id,
     postgresql_where=text("state = 'new'"),
     sqlite_where=text("state = 'new'"),
@@ -231,7 +236,7 @@ record: Final = Table(
     Column("wanted", Document, nullable=False),
     Column("accepted", Document),
     Column("mark", Document),
-    Column("lock", Document),
+    Column("locks", Document),
     Column("problem", Document),
     CheckConstraint(_one_of("state", RecordState), name="state_known"),
     CheckConstraint(_one_of("lane", Lane), name="lane_known"),

@@ -1,12 +1,28 @@
 """The actor: one attempt at one record."""
 
 import dramatiq
+import structlog
 
+from outbox.delivery import Deliverer
 from outbox.relay import Ring
 from runtime.broker import Doorbell
+from runtime.log import named
 from schema.keys import LeaseToken, RecordId
 from schema.states import Lane
 from workers.wiring import ACTOR, QUEUE, Wiring
+
+logger = structlog.get_logger(__name__)
+
+
+def _guarded(deliverer: Deliverer, ring: Ring) -> None:
+    """Deliver; an error ends in the log by its name and place, never with the values it carries.
+
+    The record is taken up again when its lease ends.
+    """
+    try:
+        deliverer.deliver(ring)
+    except Exception as error:
+        logger.error("delivery_failed", record_id=ring.record_id, **named(error))
 
 
 def bind(wiring: Wiring, broker: Doorbell) -> None:
@@ -18,7 +34,7 @@ def bind(wiring: Wiring, broker: Doorbell) -> None:
         deliverer = deliverers.get(destination)
         if deliverer is not None:
             ring = Ring(record_id=RecordId(record_id), token=LeaseToken(token), lane=Lane(lane))
-            deliverer.deliver(ring)
+            _guarded(deliverer, ring)
 
     dramatiq.Actor(
         deliver, broker=broker, actor_name=ACTOR, queue_name=QUEUE, priority=0, options={}

@@ -83,5 +83,6 @@ class Heart:
                         progress=self._progress(),
                     ),
                 )
-        except DBAPIError as error:
+        except Exception as error:
+            # Whatever it is, this thread must live on: it is what ends a process that stands still.
             logger.warning("heartbeat_failed", role=self._role, error=type(error).__name__)

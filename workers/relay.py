@@ -7,6 +7,7 @@ from datetime import timedelta
 import structlog
 
 from outbox.relay import FoldedMeanwhile, Relay, Round
+from runtime.log import named
 from runtime.loop import run_every
 from workers.heartbeat import Heart
 from workers.wiring import Wiring
@@ -67,3 +68,7 @@ def _round(relay: Relay) -> Round:
         return relay.run_once()
     except FoldedMeanwhile:
         return Round(folded=1)  # the other relay is on it: look again at once
+    except Exception as error:
+        # One destination's trouble is not the others': they have nothing in common.
+        logger.error("round_failed", destination=relay.destination, **named(error))
+        return Round()

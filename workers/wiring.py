@@ -112,7 +112,7 @@ class Wiring:
                 was = bindings.bound(connection, destination.name)
                 if was is None:
                     bindings.bind(connection, wanted, now=self.clock.now())
-                    continue
+                    was = bindings.bound(connection, destination.name) or wanted
                 difference = bindings.difference(wanted, was)
                 if difference is not None:
                     raise NotOurs(

@@ -202,9 +202,8 @@ def test_a_refused_schedule_change_does_not_hold_up_a_deferral() -> None:
     )
     first = plan(record)
     assert isinstance(first, Call)
-    locked = replace(
-        record, lock=Lock(fingerprint=first.request.fingerprint(), data=True, cause="")
-    )
+    request = first.request.fingerprint()
+    locked = replace(record, locks={request: Lock(fingerprint=request, data=True, cause="")})
 
     assert called(plan(locked)).endswith("/defer")
     assert plan(replace(locked, path=())) == first

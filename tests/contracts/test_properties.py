@@ -240,6 +240,6 @@ def test_a_locked_request_gives_way_but_is_not_forgotten(record: Record, cause: 
         return
     lock = Lock(fingerprint=plan.request.fingerprint(), data=True, cause=cause)
 
-    after: Plan = CONTRACT.plan(replace(record, lock=lock), (), NOW)
+    after: Plan = CONTRACT.plan(replace(record, locks={lock.fingerprint: lock}), (), NOW)
 
     assert isinstance(after, Call | Hold)

@@ -256,7 +256,7 @@ def test_a_newer_event_heals_a_refused_record(known: Outbox) -> None:
 
     assert known.how(refused, right) == ["superseded", "delivered"]
     assert stands(known) == (RecordState.IN_STEP, None)
-    assert known.record().lock is None
+    assert known.record().locks == {}
 
 
 def test_steps_that_do_not_depend_on_a_refused_one_go_on(known: Outbox) -> None:

@@ -220,13 +220,14 @@ def test_in_step_means_a_fresh_start() -> None:
         allowance=3,
         first_try_at=NOON,
         already="f",
-        lock=Lock(fingerprint="f", data=True, cause="c"),
+        locks={"f": Lock(fingerprint="f", data=True, cause="c")},
     )
 
     after = answered(worn, an_enrolment(schedule_identifier=WANTED)).record
 
     assert (after.tries, after.calls, after.takes, after.allowance) == (0, 0, 0, None)
-    assert (after.lock, after.already, after.first_try_at, after.problem) == (None,) * 4
+    assert after.locks == {}
+    assert (after.already, after.first_try_at, after.problem) == (None,) * 3
 
 
 def test_the_remote_id_of_a_create_is_kept_and_never_replaced() -> None:

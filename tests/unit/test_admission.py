@@ -139,15 +139,19 @@ def test_beside_an_entry_that_cannot_be_read_the_rest_goes_on_first() -> None:
 # what was answered before
 
 
+def a_lock(request: str, *, data: bool, cause: str) -> dict[str, Lock]:
+    return {request: Lock(fingerprint=request, data=data, cause=cause)}
+
+
 def test_a_request_refused_for_its_data_is_not_sent_again_whatever_is_accepted() -> None:
     refusal = Problem(reason=Reason.REFUSED, detail="no such schedule", status=422)
-    locked = changed(lock=Lock(fingerprint=REQUEST, data=True, cause="old"), problem=refusal)
+    locked = changed(locks=a_lock(REQUEST, data=True, cause="old"), problem=refusal)
 
     assert decide(locked, [], saying(CALL), NOON) == Aside(problem=refusal)
 
 
 def test_another_request_of_a_locked_record_goes() -> None:
-    locked = changed(lock=Lock(fingerprint="another request", data=True, cause="old"))
+    locked = changed(locks=a_lock("another request", data=True, cause="old"))
 
     assert decide(locked, [], saying(CALL), NOON) == Go(call=CALL)
 
@@ -155,9 +159,7 @@ def test_another_request_of_a_locked_record_goes() -> None:
 def test_a_refusal_for_what_is_there_heals_when_that_changes_here_or_among_kin() -> None:
     other = kin(None, accepted={"state": "submitted"})
     locked = changed()
-    locked = replace(
-        locked, lock=Lock(fingerprint=REQUEST, data=False, cause=cause(locked, [other]))
-    )
+    locked = replace(locked, locks=a_lock(REQUEST, data=False, cause=cause(locked, [other])))
     read = replace(locked, accepted=an_enrolment(mentor_id="another"))
     kin_read = replace(other, accepted={"state": "voided"})
 

@@ -433,7 +433,8 @@ def test_a_link_that_a_kin_carries_wakes_what_waits_for_it() -> None:
         pending={"schedule_identifier": a_wish("ecf-extended-september", 3, base_known=False)},
     )
 
-    after = fold_link(waiting, [Link(remote_id=RemoteId(PERSON), role=ECT)], linking(7), NOON)
+    linked = fold_link(waiting, [Link(remote_id=RemoteId(PERSON), role=ECT)], linking(7), NOON)
+    after = linked.record
 
     assert (after.remote_id, after.waits_for) == (PERSON, None)
     assert after.due_at == NOON + SETTLE
@@ -524,7 +525,7 @@ def test_what_cannot_be_read_stands_beside_the_rest_of_its_record() -> None:
     after = fold_unreadable(pending, a_change(8), "entry 8: reason: is missing", NOON)
 
     assert after.entries() == {7, 8}
-    assert after.pending[INVALID].value == "entry 8: reason: is missing"
+    assert after.pending[f"{INVALID}:8"].value == "entry 8: reason: is missing"
 
 
 SEQUENCES: Sequence[tuple[str, Sequence[Change], dict[int, str]]] = (

@@ -1,5 +1,6 @@
 """What becomes of a record after an outcome: one rule each."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -164,9 +165,8 @@ def test_refused_is_dead_at_once_with_the_apis_words_and_its_request_locked(
     ended = came(outcome, call=a_write(fields={"cohort": "2024"})).folded.record
 
     assert (ended.state, ended.reason, ended.due_at) == (RecordState.DEAD, Reason.REFUSED, None)
-    assert ended.lock == Lock(
-        fingerprint=WRITE.request.fingerprint(), data=blame is Blame.DATA, cause="c"
-    )
+    request = WRITE.request.fingerprint()
+    assert ended.locks == {request: Lock(fingerprint=request, data=blame is Blame.DATA, cause="c")}
     assert ended.problem == Problem(
         reason=Reason.REFUSED,
         detail="schedule_identifier: is not one of ours",
@@ -183,7 +183,7 @@ def test_refused_with_more_to_send_goes_on_with_the_rest_and_keeps_the_refusal()
     record = came(refused, more, a_write(fields={"cohort": "2024"})).folded.record
 
     assert (record.state, record.due_at) == (RecordState.WAITING, NOON)
-    assert record.lock is not None
+    assert record.locks
     assert record.problem is not None
     assert record.problem.reason is Reason.REFUSED
 
@@ -249,7 +249,7 @@ def test_a_look_up_that_fails_in_any_way_leaves_a_doubt_a_doubt(outcome: Outcome
 
     assert (record.state, record.mark) == (RecordState.IN_DOUBT, doubtful.mark)
     assert record.entries() == {7}
-    assert record.lock is None
+    assert record.locks == {}
 
 
 def test_delivered_is_settled_elsewhere() -> None:
@@ -324,3 +324,36 @@ def test_given_back_costs_nothing() -> None:
         3,
         0,
     )
+
+
+def test_two_refused_steps_are_both_locked_and_neither_is_sent_again() -> None:
+    more = taken(path=(a_move("deferred", 8),))
+    refused = Refused(status=404, refusals=a_refusal(), blame=Blame.DATA)
+    first, second = a_write(fields={"cohort": "2024"}), WRITE
+
+    once = came(refused, more, first).folded.record
+    twice = came(refused, replace(once, mark=more.mark), second).folded.record
+
+    assert set(twice.locks) == {first.request.fingerprint(), second.request.fingerprint()}
+    assert twice.calls == 2
+
+
+def test_a_correction_that_came_during_a_refused_call_is_not_buried_with_it() -> None:
+    refused = Refused(status=422, refusals=a_refusal(), blame=Blame.DATA)
+    moment = Moment(now=NOON, server_now=NOON, dice=Random(1), moved_on=True)
+
+    ended = after(refused, taken(), WRITE, cause="c", timing=TIMING, moment=moment)
+
+    assert ended.folded.record.state is RecordState.WAITING
+
+
+def test_try_tomorrow_is_no_taking_without_an_orderly_end() -> None:
+    record = came(Later(refusals=a_refusal()), taken(takes=4)).folded.record
+
+    assert record.takes == 0
+
+
+def test_a_record_that_kills_its_worker_after_the_mark_stays_in_doubt_for_a_person() -> None:
+    record = lapse(taken(takes=TAKES), timing=TIMING, now=NOON)
+
+    assert (record.state, record.due_at) == (RecordState.IN_DOUBT, None)

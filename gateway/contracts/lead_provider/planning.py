@@ -168,7 +168,7 @@ def _first_that_can_go(steps: Sequence[Plan], record: Record) -> Plan:
 
 
 def _locked(call: Call, record: Record) -> bool:
-    return record.lock is not None and record.lock.fingerprint == call.request.fingerprint()
+    return call.request.fingerprint() in record.locks
 
 
 # Declarations
