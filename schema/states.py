@@ -111,6 +111,7 @@ MAY_FOLLOW: Mapping[RecordState, frozenset[RecordState]] = {
         {
             RecordState.WAITING,
             RecordState.TAKEN,
+            RecordState.IN_DOUBT,  # its look-up was dispatched, and nobody answered the ring
             RecordState.IN_STEP,
             RecordState.HELD,
             RecordState.DEAD,
