@@ -4,18 +4,18 @@ One idea: what SQL must find has a column; what only the fold reads lies in one 
 lists, since it is read and written for every change.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
-
-from sqlalchemy import RowMapping
+from typing import Any
 
 from schema.fingerprint import Json
 from schema.keys import AttemptId, EntryId, LeaseToken, RecordId, RecordKey
 from schema.record import Expectation, Lock, Mark, Move, Pending, Problem, Record, Stamp
 from schema.states import Lane, Reason, RecordState
 
-Row: TypeAlias = Mapping[str, Any] | RowMapping
+_STATES = {state.value: state for state in RecordState}
+_REASONS = {reason.value: reason for reason in Reason}
+_LANES = {lane.value: lane for lane in Lane}
 
 
 def to_row(record: Record) -> dict[str, Any]:
@@ -56,22 +56,56 @@ def to_row(record: Record) -> dict[str, Any]:
     }
 
 
-def from_row(row: Row) -> Record:
-    """Read a record back from its row."""
-    wanted = row["wanted"]
+def from_row(row: Sequence[Any]) -> Record:
+    """Read a record back from its row: all columns of `record`, in the table's order."""
+    (
+        id_,
+        destination,
+        kind,
+        source_id,
+        part,
+        round_,
+        family,
+        state,
+        reason,
+        lane,
+        due_at,
+        waits_for,
+        role,
+        remote_id,
+        serial_key,
+        token,
+        lease_until,
+        revision,
+        tries,
+        takes,
+        calls,
+        allowance,
+        first_try_at,
+        oldest_entry,
+        look_first,
+        already,
+        accepted_at,
+        remote_updated_at,
+        wanted,
+        accepted,
+        mark,
+        locks,
+        problem,
+    ) = row
     return Record(
-        id=RecordId(row["id"]),
-        destination=row["destination"],
-        key=RecordKey(row["kind"], row["source_id"], row["part"], row["round"]),
-        family=row["family"],
-        state=RecordState(row["state"]),
-        reason=None if row["reason"] is None else Reason(row["reason"]),
-        lane=Lane(row["lane"]),
-        due_at=row["due_at"],
-        waits_for=row["waits_for"],
-        role=row["role"],
-        remote_id=row["remote_id"],
-        serial_key=row["serial_key"],
+        id=RecordId(id_),
+        destination=destination,
+        key=RecordKey(kind, source_id, part, round_),
+        family=family,
+        state=_STATES[state],
+        reason=None if reason is None else _REASONS[reason],
+        lane=_LANES[lane],
+        due_at=due_at,
+        waits_for=waits_for,
+        role=role,
+        remote_id=remote_id,
+        serial_key=serial_key,
         pending={name: _read_pending(value) for name, value in wanted.get("pending", {}).items()},
         path=tuple(_read_move(move) for move in wanted.get("path", ())),
         path_base=wanted.get("path_base"),
@@ -82,23 +116,23 @@ def from_row(row: Row) -> Record:
         },
         snapshots=wanted.get("snapshots", {}),
         creates=wanted.get("creates", 0),
-        accepted=row["accepted"],
-        look_first=bool(row["look_first"]),
-        already=row["already"],
-        accepted_at=row["accepted_at"],
-        remote_updated_at=row["remote_updated_at"],
-        mark=None if row["mark"] is None else _read_mark(row["mark"]),
-        locks=_read_locks(row["locks"]),
-        problem=None if row["problem"] is None else read_problem(row["problem"]),
-        token=LeaseToken(row["token"]),
-        lease_until=row["lease_until"],
-        revision=row["revision"],
-        tries=row["tries"],
-        takes=row["takes"],
-        calls=row["calls"],
-        allowance=row["allowance"],
-        first_try_at=row["first_try_at"],
-        oldest_entry=row["oldest_entry"],
+        accepted=accepted,
+        look_first=bool(look_first),
+        already=already,
+        accepted_at=accepted_at,
+        remote_updated_at=remote_updated_at,
+        mark=None if mark is None else _read_mark(mark),
+        locks=_read_locks(locks),
+        problem=None if problem is None else read_problem(problem),
+        token=LeaseToken(token),
+        lease_until=lease_until,
+        revision=revision,
+        tries=tries,
+        takes=takes,
+        calls=calls,
+        allowance=allowance,
+        first_try_at=first_try_at,
+        oldest_entry=oldest_entry,
     )
 
 

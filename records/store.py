@@ -146,7 +146,7 @@ def of_family(
         _OF_FAMILY_LOCKED if lock else _OF_FAMILY,
         {"in_destination": destination, "in_family": family},
     )
-    return [from_row(row) for row in rows.mappings().all()]
+    return [from_row(row) for row in rows.all()]
 
 
 def kin_of(connection: Connection, found: Sequence[Record]) -> dict[str, list[Record]]:
@@ -267,7 +267,7 @@ def claim_due(
     if floor is not None:
         values["due_from"] = floor
     rows = connection.execute(_CLAIM_DUE if floor is None else _CLAIM_DUE_FROM, values)
-    return [from_row(row) for row in rows.mappings().all()]
+    return [from_row(row) for row in rows.all()]
 
 
 def dispatch_all(
@@ -289,8 +289,8 @@ def dispatch_all(
         {
             "id": one.id,
             "state": one.state.value,
-            "reason": None if one.reason is None else one.reason.value,
-            "lease_until": one.lease_until,
+            "reason": None,
+            "lease_until": until,
             "token": one.token,
             "due_at": None,
             "waits_for": None,
@@ -326,7 +326,7 @@ def take(
         values["open_at"] = open_at
     try:
         found = connection.execute(_TAKE if open_at is None else _TAKE_IF_OPEN, values)
-        row = found.mappings().one_or_none()
+        row = found.one_or_none()
     except IntegrityError:
         return None
     return None if row is None else from_row(row)
@@ -580,9 +580,9 @@ def _changing(one: Record) -> dict[str, Any]:
 
 def _records(connection: Connection, query: Select[Any]) -> list[Record]:
     # All at once: the driver reads a whole batch in a fraction of the time of row after row.
-    return [from_row(row) for row in connection.execute(query).mappings().all()]
+    return [from_row(row) for row in connection.execute(query).all()]
 
 
 def _one(connection: Connection, query: Select[Any]) -> Record | None:
-    row = connection.execute(query).mappings().one_or_none()
+    row = connection.execute(query).one_or_none()
     return None if row is None else from_row(row)

@@ -153,7 +153,7 @@ def _columns(
     differing: list[str] = []
     cells: dict[str, Any] = {}
     for name in names:
-        values = [_cell(table.c[name], row[name]) for row in rows]
+        values = _cells(table.c[name], [row[name] for row in rows])
         if name in varying or values.count(values[0]) != len(values):
             differing.append(name)
             cells[name] = _array(values)
@@ -219,8 +219,10 @@ def _array(values: list[Any]) -> str:
     return "{" + ",".join([_element(value) for value in values]) + "}"
 
 
-def _cell(column: Column[Any], value: Any) -> Any:
-    return _json(value) if value is not None and _is_document(column) else value
+def _cells(column: Column[Any], values: list[Any]) -> list[Any]:
+    if not _is_document(column):
+        return values
+    return [None if value is None else _json(value) for value in values]
 
 
 def _element(value: Any) -> str:
@@ -245,7 +247,7 @@ def _sqlite_cell(column: Column[Any], value: Any) -> Any:
         return None
     if isinstance(column.type, Instant):
         return iso(value)
-    return _cell(column, value)
+    return _json(value) if _is_document(column) else value
 
 
 def _json(value: Any) -> str:

@@ -29,9 +29,10 @@ STATEMENT_TIMEOUT_MS = 60_000
 IDLE_TIMEOUT_MS = 60_000
 """A transaction left open and idle is ended by the server: it stops vacuum and keeps locks."""
 
-POOL_SIZE = 5
-POOL_OVERFLOW = 80
-"""Connections kept, and how many more a burst of threads may open."""
+POOL_SIZE = 20
+POOL_OVERFLOW = 50
+"""Connections kept once they were needed, and how many more a burst of threads may open. A process
+with more threads than are kept would connect anew for most of its transactions."""
 
 READING = "pillarbox_reading"
 
