@@ -7,6 +7,7 @@ compared with a tolerance, and only remarked on: it may be the machine.
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.result import Line, Result
 
@@ -28,7 +29,7 @@ def read(size: str) -> Known:
 
 def write(size: str, results: Sequence[Result]) -> None:
     """Keep the figures of these scenarios; those of others stay."""
-    kept = json.loads(FILE.read_text("utf-8")) if FILE.exists() else {}
+    kept: dict[str, dict[str, Any]] = json.loads(FILE.read_text("utf-8")) if FILE.exists() else {}
     kept.setdefault(size, {}).update({result.scenario: figures(result) for result in results})
     FILE.write_text(json.dumps(kept, indent=2, sort_keys=True) + "\n", "utf-8")
 
