@@ -41,6 +41,7 @@ $(VENV)/ready: pyproject.toml uv.lock
 		{ echo "Python 3.11 or later is needed; name one with make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "setting up $(VENV) (once) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.9,<1'
 	@$(BIN)/uv sync --frozen --inexact --quiet
 	@touch $@
