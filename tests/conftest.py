@@ -14,14 +14,12 @@ from runtime.database import Database
 from runtime.redis import Redis
 from schema.tables import metadata
 from tests.support.outbox import Outbox
-from tests.support.servers import NotHere, PostgresServer, RedisServer, postgres_server
+from tests.support.servers import OURS, NotHere, PostgresServer, RedisServer, postgres_server
 
 settings.register_profile(
     "ours", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("ours")
-
-OURS = ("PILLARBOX_", "DATABASE_URL", "REDIS_URL", "LOG_FORMAT", "LOG_LEVEL")
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,7 @@ from runtime import migrations
 from runtime.database import Database
 from schema.events import DeclarationMade, Event, MentorChanged, ParticipantDeferred, decode
 from schema.tables import attempt, outbox_entry, record
+from tests.support.servers import surroundings
 
 PEOPLE = 5_000
 DEFERRED = 1_000
@@ -124,7 +125,7 @@ def _change(number: int) -> Event:
 def process(*arguments: str, **environment: str) -> Generator[subprocess.Popen[str]]:
     child = subprocess.Popen(
         [sys.executable, "-m", *arguments],
-        env={**os.environ, **environment},
+        env={**surroundings(), **environment},
         stdout=subprocess.PIPE,
         text=True,
     )

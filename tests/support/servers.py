@@ -28,6 +28,14 @@ VARIABLE = "PILLARBOX_TEST_POSTGRES"
 USUAL = "postgresql://postgres@127.0.0.1:5432/postgres"
 
 
+OURS = ("PILLARBOX_", "DATABASE_URL", "REDIS_URL", "LOG_FORMAT", "LOG_LEVEL")
+
+
+def surroundings() -> dict[str, str]:
+    """Give this process's environment without any variable that Pillarbox reads or refuses."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+
+
 class NotHere(Exception):
     """What a test needs is not on this machine; the text says what would help."""
 

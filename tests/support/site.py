@@ -1,7 +1,6 @@
 """A site of real parts: a sandbox, a database, a Redis server, and worker processes to kill."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from schema.keys import EntryId
 from schema.tables import attempt, outbox_entry, record
 from tests.support.builders import ECT
 from tests.support.clock import NOON
+from tests.support.servers import surroundings
 from workers.wiring import Wiring
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,7 +157,7 @@ class Site:
             child = subprocess.Popen(
                 [sys.executable, "-m", "pillarbox", "worker", "--threads", "1"],
                 cwd=ROOT,
-                env={**os.environ, **self.environment},
+                env={**surroundings(), **self.environment},
                 stderr=log,
                 start_new_session=True,
             )
