@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -100,8 +101,8 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
         server = RedisServer(tmp_path)
     except NotHere as error:
         pytest.skip(str(error))
-    yield server
-    server.close()
+    with closing(server):
+        yield server
 
 
 @pytest.fixture(params=["stand-in", "redis"])

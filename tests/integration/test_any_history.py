@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from outbox.relay import Ring
-from runtime import migrations
 from runtime.database import Database
 from schema.events import decode
 from schema.keys import EntryId
@@ -60,31 +59,18 @@ class Died(BaseException):
 class History:
     """One enrolment and its claims, and everything that may happen to them."""
 
-    _template: Path | None = None
-
-    def __init__(self) -> None:
+    def __init__(self, template: Path) -> None:
         """Open a fresh database, with the link in it."""
-        self.folder = Path(tempfile.mkdtemp(prefix="pillarbox-history-"))
-        shutil.copy(self.template(), self.folder / "p.db")
-        self.database = Database(f"sqlite:///{self.folder / 'p.db'}")
+        self.folder = tempfile.TemporaryDirectory(prefix="pillarbox-history-")
+        file = Path(self.folder.name) / "pillarbox.db"
+        shutil.copy(template, file)
+        self.database = Database(f"sqlite:///{file}")
+        with self.database.transaction() as connection:
+            connection.execute(text("CREATE TABLE moved (old TEXT, new TEXT)"))
+            connection.execute(text(TRIGGER))
         self.outbox = Outbox(self.database)
         self.emitted = [self.outbox.link()]
         self.theirs = False
-
-    @classmethod
-    def template(cls) -> Path:
-        """Make the database that each history begins with, once."""
-        if cls._template is None:
-            cls._template = Path(tempfile.mkdtemp(prefix="pillarbox-history-")) / "template.db"
-            database = Database(f"sqlite:///{cls._template}")
-            migrations.upgrade(database)
-            with database.transaction() as connection:
-                connection.execute(text("CREATE TABLE moved (old TEXT, new TEXT)"))
-                connection.execute(text(TRIGGER))
-            with database.reading() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-            database.close()
-        return cls._template
 
     def end(self) -> None:
         """Let everything come to rest, without faults."""
@@ -95,7 +81,7 @@ class History:
     def close(self) -> None:
         """Forget it."""
         self.database.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.cleanup()
 
     # what happens
 
@@ -251,8 +237,10 @@ histories = st.sampled_from([EVENTS, EVENTS[:4], EVENTS[2:7], EVENTS[7:], EVENTS
 
 @settings(max_examples=80)
 @given(history=histories)
-def test_any_history_ends_in_step_or_in_front_of_a_person(history: list[Deed]) -> None:
-    played = History()
+def test_any_history_ends_in_step_or_in_front_of_a_person(
+    sqlite_template: Path, history: list[Deed]
+) -> None:
+    played = History(sqlite_template)
     try:
         for name, *given_to_it in history:
             getattr(played, name)(*given_to_it)

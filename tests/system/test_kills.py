@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,13 @@ def site(
         redis = RedisServer(folder)
     except NotHere as error:
         pytest.skip(str(error))
-    with Sandbox() as sandbox:
-        made = Site(url, redis.url, sandbox, folder)
+    with (
+        closing(redis),
+        Sandbox() as sandbox,
+        closing(Site(url, redis.url, sandbox, folder)) as made,
+    ):
         yield made
         made.let_go()
-        made.close()
-    redis.close()
 
 
 POSTGRES = pytest.mark.parametrize("site", ["postgresql"], indirect=True)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -120,10 +120,9 @@ def told(
         redis = RedisServer(folder)
     except NotHere as error:
         pytest.skip(str(error))
-    url = server.new()
-    with a_world(replace(settings, database_url=url, redis_url=redis.url)) as world:
+    settings = replace(settings, database_url=server.new(), redis_url=redis.url)
+    with closing(redis), a_world(settings) as world:
         yield _told(world)
-    redis.close()
 
 
 def _told(world: World) -> Told:
