@@ -23,7 +23,7 @@ test: $(VENV)/ready  ## all tests
 check: $(VENV)/ready  ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/pyright
+	@$(BIN)/pyright -p pyproject.toml
 	@$(BIN)/lint-imports
 
 bench: $(VENV)/ready  ## speed as ratios within one run, with counters as gates

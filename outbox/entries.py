@@ -218,6 +218,20 @@ def totals(connection: Connection, destination: str, *, after: int = 0) -> Mappi
     return {reason or state: number for state, reason, number in rows}
 
 
+def oldest_new(connection: Connection, destination: str) -> datetime | None:
+    """Give when the oldest entry was emitted that no relay has folded yet."""
+    query = (
+        select(outbox_entry.c.emitted_at)
+        .where(
+            outbox_entry.c.state == EntryState.NEW.value,
+            outbox_entry.c.destination == destination,
+        )
+        .order_by(outbox_entry.c.id)
+        .limit(1)
+    )
+    return connection.execute(query).scalar_one_or_none()
+
+
 def oldest_open(connection: Connection, destination: str) -> datetime | None:
     """Give when the oldest entry was emitted that is new, or whose record is still on its way.
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from outbox import attempts, entries, gates
 from outbox.admission import Aside, Close, Go, Park, allowance, decide
@@ -30,6 +31,7 @@ from records.fold import (
 )
 from runtime.clock import Clock
 from runtime.database import Database
+from runtime.log import named
 from schema.asks import Asks
 from schema.contract import Contract, Kind
 from schema.events import InvalidEvent
@@ -179,9 +181,35 @@ class Relay:
             )
             if not new:
                 return 0
-            Folding(connection, self._contract, self._destination, self._settle, now).run(new)
+            try:
+                with connection.begin_nested():
+                    self._folding(connection, now).run(new)
+            except (FoldedMeanwhile, DBAPIError):
+                raise
+            except Exception as error:
+                logger.error("fold_failed", entries=len(new), **named(error))
+                self._fold_singly(connection, new, now)
         self._floors.entry = new[-1].id
         return len(new)
+
+    def _folding(self, connection: Connection, now: datetime) -> "Folding":
+        return Folding(connection, self._contract, self._destination, self._settle, now)
+
+    def _fold_singly(self, connection: Connection, new: Sequence[Entry], now: datetime) -> None:
+        """Fold entry by entry, and put the one that cannot be folded in front of a person.
+
+        No entry that anybody may write must hold up all others for ever.
+        """
+        for entry in new:
+            try:
+                with connection.begin_nested():
+                    self._folding(connection, now).run([entry])
+            except (FoldedMeanwhile, DBAPIError):
+                raise
+            except Exception as error:
+                logger.error("fold_failed", entries=1, entry_id=entry.id, **named(error))
+                problem = InvalidEvent("payload", f"cannot be folded ({type(error).__name__})")
+                self._folding(connection, now).put_aside(entry, problem)
 
     # admit and dispatch
 
@@ -378,6 +406,13 @@ class Folding:
         self._load({self._family(entry, asks) for entry, asks, _ in read})
         for entry, asks, problem in read:
             self._fold_entry(entry, asks, problem)
+        self._write()
+
+    def put_aside(self, entry: Entry, problem: InvalidEvent) -> None:
+        """Put an entry in front of a person, on its record, without reading what it says."""
+        asks = Asks(kind=self._kind_for(entry))
+        self._load({self._family(entry, asks)})
+        self._fold_entry(entry, asks, problem)
         self._write()
 
     def _read(self, entry: Entry) -> tuple[Asks, InvalidEvent | None]:

@@ -1,5 +1,6 @@
 """`python -m pillarbox`, and the console script."""
 
+import io
 import sys
 from importlib import import_module
 
@@ -60,6 +61,10 @@ def _group() -> None:
 
 def main() -> None:
     """Run the command; every failure ends in one sentence and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # What a local system wrote may hold what no terminal prints; it must not end the command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         application(sys.argv[1] if len(sys.argv) > 1 else None)()
     except SystemExit as end:
@@ -87,6 +92,9 @@ def _explained(error: Exception) -> int:
             return UNREACHABLE
         case BrokenPipeError():
             return 0
+        case OSError():
+            say_error(f"standard output cannot be written ({error.strerror})")
+            return UNEXPECTED
         case _:
             # The traceback goes to stderr; values of rows and keys are not part of it.
             import traceback

@@ -61,6 +61,13 @@ class Doorbell(RedisBroker):
         consumer = super().consume(queue_name, prefetch, timeout)
         return _Watched(self, consumer)
 
+    def waiting(self, queue: str) -> int:
+        """Count the messages that nobody has fetched; 0 while Redis is away."""
+        try:
+            return int(self.client.llen(f"{self.namespace}:{queue}"))
+        except redis.RedisError:
+            return 0
+
     def ring(self, actor: str, queue: str, calls: Sequence[tuple[Any, ...]]) -> None:
         """Put many messages for one actor on its queue in one round trip.
 

@@ -41,7 +41,7 @@ def database_url(text: str) -> URL:
     """Read `DATABASE_URL`; `postgres://` and `postgresql://` both mean psycopg 3."""
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise InvalidSettings(
             "DATABASE_URL is no database URL; write sqlite:///folder/file.db or "
             "postgresql://user@host/name"
@@ -188,6 +188,8 @@ def _make_folder(folder: Path) -> None:
 def _prepare_sqlite(connection: Any, _: object) -> None:
     # The driver would begin transactions of its own, and only before some statements.
     connection.isolation_level = None
+    # Bytes that are no text, put there by another program, must not stop who reads them.
+    connection.text_factory = _text
     cursor = connection.cursor()
     for pragma in (
         f"busy_timeout={BUSY_TIMEOUT_MS}",
@@ -199,6 +201,10 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "replace")
 
 
 def _begin_sqlite(connection: Connection) -> None:

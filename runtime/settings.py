@@ -23,7 +23,7 @@ LEASE_MARGIN = timedelta(seconds=30)
 """What a lease must last beyond SEND_BY and the call's deadline: time to settle, twice over, on a
 database that is slow. Shorter, and another worker may take a record whose call is not settled."""
 
-DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
+DURATION = re.compile(r"^(\d{1,6}(?:\.\d{1,6})?)(ms|s|m|h|d)$")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -277,7 +277,7 @@ def quota(text: str, name: str) -> tuple[int, timedelta]:
     """Read a limit such as `1000/300`: calls, and the window in seconds or as a duration."""
     calls, _, window = text.partition("/")
     seconds = window + "s" if window.isdecimal() else window
-    if not calls.isdecimal() or int(calls) < 1 or not DURATION.match(seconds):
+    if not re.fullmatch(r"\d{1,9}", calls) or int(calls) < 1 or not DURATION.match(seconds):
         raise InvalidSettings(f"{name} is {text!r}; write calls/seconds, such as 1000/300")
     length = _read_duration(seconds)
     if length <= timedelta(0):

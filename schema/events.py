@@ -5,6 +5,7 @@ checked when the event is made, and a refusal names the field and says what woul
 """
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -26,6 +27,12 @@ MAX_PAYLOAD_BYTES = 64 * 1024
 """How large one event's own fields may be, as JSON. An event says what changed; a document is
 something else, and every byte here is kept, hashed and sent through the relay."""
 
+MAX_DEPTH = 32
+"""How deep a snapshot may be nested. Deeper ones would end in somebody's recursion limit."""
+
+SPACING_ROOM = 4 * 1024
+"""What the spaces may add that PostgreSQL writes into a document when it measures it."""
+
 MAX_NAME_LENGTH = 200
 """Longest source id, event id, source, destination or actor, in characters."""
 
@@ -38,6 +45,9 @@ LAST_YEAR = 2199
 
 DEFAULT_SOURCE = "local"
 DEFAULT_DESTINATION = "default"
+
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""The character no database keeps in text, as JSON writes it; a written-out backslash is none."""
 
 CONTROL = {chr(code): f"\\x{code:02x}" for code in (*range(32), 127)}
 
@@ -68,6 +78,27 @@ def _written_instant(value: object) -> object:
     if isinstance(value, str | datetime):
         return value
     raise ValueError("must be an instant such as 2025-09-20T09:00:00Z")
+
+
+def _shallow(state: dict[str, Any]) -> dict[str, Any]:
+    if _depth(state) > MAX_DEPTH:
+        raise ValueError(f"is nested more than {MAX_DEPTH} deep; a record's state is flat")
+    return state
+
+
+def _depth(value: object) -> int:
+    """Count levels of nesting, without calling itself: the depth is what is in question."""
+    depth, level = 0, [value]
+    while level and depth <= MAX_DEPTH:
+        depth += 1
+        inner: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner.extend(cast(dict[str, object], one).values())
+            elif isinstance(one, list | tuple):
+                inner.extend(cast(list[object], one))
+        level = inner
+    return depth
 
 
 def _zoned(moment: datetime) -> datetime:
@@ -267,7 +298,7 @@ class RecordSnapshot(Event):
 
     event: Literal["record_snapshot"] = "record_snapshot"  # pyright: ignore[reportIncompatibleVariableOverride]  (frozen)
     kind: Name
-    state: dict[str, Any]
+    state: Annotated[dict[str, Any], AfterValidator(_shallow)]
 
 
 EVENTS: Mapping[str, type[Event]] = {
@@ -328,7 +359,9 @@ def encode_payload(event: Event) -> str:
         raise InvalidEvent(
             "payload", f"is {size} bytes long; at most {MAX_PAYLOAD_BYTES} may go in"
         )
-    if "\\u0000" in text:
+    if size + text.count(",") + text.count(":") > MAX_PAYLOAD_BYTES + SPACING_ROOM:
+        raise InvalidEvent("payload", "has too many small parts to be kept; send less at once")
+    if NUL.search(text):
         raise InvalidEvent("payload", "contains the control character \\x00; remove it")
     return text
 

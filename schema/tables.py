@@ -29,7 +29,13 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
-from schema.events import DEFAULT_DESTINATION, DEFAULT_SOURCE, EVENTS, MAX_PAYLOAD_BYTES
+from schema.events import (
+    DEFAULT_DESTINATION,
+    DEFAULT_SOURCE,
+    EVENTS,
+    MAX_PAYLOAD_BYTES,
+    SPACING_ROOM,
+)
 from schema.states import Closed, EntryState, GateReason, Lane, Reason, RecordState
 
 metadata: Final = MetaData(
@@ -120,7 +126,7 @@ def _clean_name(column: str) -> tuple[CheckConstraint, CheckConstraint]:
         f"{column}_clean",
         postgresql=f"{column} ~ '[^[:space:]]' AND {column} !~ '[[:cntrl:]]' "
         f"AND length({column}) <= 200",
-        sqlite=f"length(trim({column})) > 0 AND {column} NOT GLOB "
+        sqlite=f"instr(CAST({column} AS BLOB), x'00') = 0 AND length(trim({column})) > 0 AND {column} NOT GLOB "
         f"('*[' || char(1) || '-' || char(31) || char(127) || ']*') AND length({column}) <= 200",
     )
 
@@ -151,6 +157,12 @@ outbox_entry: Final = Table(
         "(state = 'closed') = (closed_as IS NOT NULL) AND (state = 'closed') = (closed_at IS NOT NULL)",
         name="closed_with_reason",
     ),
+    # Stops instants that PostgreSQL keeps and no program reads.
+    CheckConstraint(
+        "(happened_at IS NULL OR (happened_at > '1900-01-01' AND happened_at < '2200-01-01')) "
+        "AND emitted_at > '1900-01-01' AND emitted_at < '2200-01-01'",
+        name="instants_sane",
+    ).ddl_if(dialect="postgresql"),
     # Stops an entry that says it was folded, and is with no record: nobody would look at it again.
     CheckConstraint("(state = 'new') = (record_id IS NULL)", name="with_record_once_folded"),
     # Stops an event that no version of the relay would understand.
@@ -161,7 +173,7 @@ outbox_entry: Final = Table(
     *_both(
         "payload_object",
         postgresql="jsonb_typeof(payload) = 'object' "
-        f"AND octet_length(payload::text) <= {MAX_PAYLOAD_BYTES + 4096}",
+        f"AND octet_length(payload::text) <= {MAX_PAYLOAD_BYTES + SPACING_ROOM}",
         sqlite="json_valid(payload) AND json_type(payload) = 'object' "
         f"AND length(CAST(payload AS BLOB)) <= {MAX_PAYLOAD_BYTES}",
     ),
@@ -171,6 +183,7 @@ outbox_entry: Final = Table(
         "AND (happened_at IS NULL OR happened_at GLOB '[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]"
         "T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]*Z') "
         "AND (happened_at IS NULL OR julianday(happened_at) IS NOT NULL) "
+        "AND emitted_at GLOB '[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T*' "
         "AND julianday(emitted_at) IS NOT NULL",
         name="types",
     ).ddl_if(dialect="sqlite"),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from gateway.answers import Answer, Failure, outcome
-from gateway.client import Client
+from gateway.client import Client, usable_key
 from gateway.errors import GatewayError
 from gateway.registry import contract_named
 from outbox import bindings
@@ -28,6 +28,7 @@ from schema.contract import Contract
 from schema.outcomes import Came, Outcome
 from schema.plans import Call
 from schema.record import Record
+from schema.states import Lane
 from workers.pace import QuotaPace, pace_for
 
 QUEUE = "deliver"
@@ -129,8 +130,21 @@ class Wiring:
             timing=self.timing(destination),
             settle=self.settings.settle,
             dispatch=self.ring(destination),
-            room=self.paces[destination.name].room,
+            room=self.room(destination),
         )
+
+    def room(self, destination: Destination) -> Callable[[Lane, int], int]:
+        """What says how many more rings are worth putting on the queue.
+
+        Rings that nobody has fetched yet count too: without a living worker they would be rung
+        again and again, and fill the Redis that also holds the log of the quota.
+        """
+        pace = self.paces[destination.name]
+
+        def room(lane: Lane, on_the_queue: int) -> int:
+            return pace.room(lane, max(on_the_queue, self.broker.waiting(QUEUE)))
+
+        return room
 
     def ring(self, destination: Destination) -> Callable[[Sequence[Ring]], None]:
         """What puts rings on the queue."""
@@ -170,12 +184,18 @@ class Wiring:
 
     def client(self, destination: Destination) -> Client:
         """The HTTP client of a destination; raises `InvalidSettings`."""
-        if destination.token.value is None:
-            destination.token.read()
+        self.check_key(destination)
         try:
             return Client(
                 address_of(destination), destination.token.read, deadline=self.settings.deadline
             )
+        except GatewayError as error:
+            raise InvalidSettings(str(error)) from None
+
+    def check_key(self, destination: Destination) -> None:
+        """Raise `InvalidSettings` when there is no key, or none that a header can carry."""
+        try:
+            usable_key(destination.token.read())
         except GatewayError as error:
             raise InvalidSettings(str(error)) from None
 

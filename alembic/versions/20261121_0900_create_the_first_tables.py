@@ -193,6 +193,7 @@ CREATE TABLE outbox_entry (
     CONSTRAINT outbox_entry_state_known CHECK (state IN ('new', 'folded', 'closed')),
     CONSTRAINT outbox_entry_closed_as_known CHECK (closed_as IS NULL OR closed_as IN ('delivered', 'unchanged', 'superseded', 'net_zero', 'noted', 'confirmed', 'discarded')),
     CONSTRAINT outbox_entry_closed_with_reason CHECK ((state = 'closed') = (closed_as IS NOT NULL) AND (state = 'closed') = (closed_at IS NOT NULL)),
+    CONSTRAINT outbox_entry_instants_sane CHECK ((happened_at IS NULL OR (happened_at > '1900-01-01' AND happened_at < '2200-01-01')) AND emitted_at > '1900-01-01' AND emitted_at < '2200-01-01'),
     CONSTRAINT outbox_entry_with_record_once_folded CHECK ((state = 'new') = (record_id IS NULL)),
     CONSTRAINT outbox_entry_event_known CHECK (event IN ('participant_linked', 'participant_deferred', 'participant_resumed', 'participant_withdrawn', 'schedule_changed', 'mentor_changed', 'declaration_made', 'declaration_voided', 'partnership_formed', 'partnership_changed', 'record_snapshot')),
     CONSTRAINT outbox_entry_source_id_clean CHECK (source_id ~ '[^[:space:]]' AND source_id !~ '[[:cntrl:]]' AND length(source_id) <= 200),
@@ -395,11 +396,11 @@ CREATE TABLE outbox_entry (
     CONSTRAINT outbox_entry_closed_with_reason CHECK ((state = 'closed') = (closed_as IS NOT NULL) AND (state = 'closed') = (closed_at IS NOT NULL)),
     CONSTRAINT outbox_entry_with_record_once_folded CHECK ((state = 'new') = (record_id IS NULL)),
     CONSTRAINT outbox_entry_event_known CHECK (event IN ('participant_linked', 'participant_deferred', 'participant_resumed', 'participant_withdrawn', 'schedule_changed', 'mentor_changed', 'declaration_made', 'declaration_voided', 'partnership_formed', 'partnership_changed', 'record_snapshot')),
-    CONSTRAINT outbox_entry_source_id_clean CHECK (length(trim(source_id)) > 0 AND source_id NOT GLOB ('*[' || char(1) || '-' || char(31) || char(127) || ']*') AND length(source_id) <= 200),
-    CONSTRAINT outbox_entry_source_clean CHECK (length(trim(source)) > 0 AND source NOT GLOB ('*[' || char(1) || '-' || char(31) || char(127) || ']*') AND length(source) <= 200),
-    CONSTRAINT outbox_entry_destination_clean CHECK (length(trim(destination)) > 0 AND destination NOT GLOB ('*[' || char(1) || '-' || char(31) || char(127) || ']*') AND length(destination) <= 200),
+    CONSTRAINT outbox_entry_source_id_clean CHECK (instr(CAST(source_id AS BLOB), x'00') = 0 AND length(trim(source_id)) > 0 AND source_id NOT GLOB ('*[' || char(1) || '-' || char(31) || char(127) || ']*') AND length(source_id) <= 200),
+    CONSTRAINT outbox_entry_source_clean CHECK (instr(CAST(source AS BLOB), x'00') = 0 AND length(trim(source)) > 0 AND source NOT GLOB ('*[' || char(1) || '-' || char(31) || char(127) || ']*') AND length(source) <= 200),
+    CONSTRAINT outbox_entry_destination_clean CHECK (instr(CAST(destination AS BLOB), x'00') = 0 AND length(trim(destination)) > 0 AND destination NOT GLOB ('*[' || char(1) || '-' || char(31) || char(127) || ']*') AND length(destination) <= 200),
     CONSTRAINT outbox_entry_payload_object CHECK (json_valid(payload) AND json_type(payload) = 'object' AND length(CAST(payload AS BLOB)) <= 65536),
-    CONSTRAINT outbox_entry_types CHECK (typeof(version) IN ('integer', 'null') AND typeof(seen) IN ('integer', 'null') AND (happened_at IS NULL OR happened_at GLOB '[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]*Z') AND (happened_at IS NULL OR julianday(happened_at) IS NOT NULL) AND julianday(emitted_at) IS NOT NULL),
+    CONSTRAINT outbox_entry_types CHECK (typeof(version) IN ('integer', 'null') AND typeof(seen) IN ('integer', 'null') AND (happened_at IS NULL OR happened_at GLOB '[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]*Z') AND (happened_at IS NULL OR julianday(happened_at) IS NOT NULL) AND emitted_at GLOB '[12][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T*' AND julianday(emitted_at) IS NOT NULL),
     CONSTRAINT outbox_entry_record_id_fk FOREIGN KEY(record_id) REFERENCES record (id)
 )
     """,

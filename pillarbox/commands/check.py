@@ -70,7 +70,7 @@ def check(
             lines.append(Line(name=f"{one.name}: API", ok=True, detail=detail))
             continue
         lines += [
-            _line(f"{one.name}: key", lambda one=one: _key(one)),
+            _line(f"{one.name}: key", lambda one=one: _key(wiring, one)),
             _line(f"{one.name}: API", lambda one=one: _api(wiring, one)),
             _line(f"{one.name}: bound", lambda one=one: _bound(wiring, one)),
         ]
@@ -143,8 +143,8 @@ def _eviction(wiring: Wiring) -> str | None:
     return info.get("maxmemory_policy") if limited else None
 
 
-def _key(one: Destination) -> str:
-    one.token.read()
+def _key(wiring: Wiring, one: Destination) -> str:
+    wiring.check_key(one)
     return f"there, named {one.key_name}"
 
 

@@ -173,7 +173,7 @@ def _fields(event: str, source_id: str | None, payload: str) -> dict[str, Any]:
     text = sys.stdin.read() if payload == "-" else payload
     try:
         fields = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InvalidEvent("--json-payload", "is not JSON; write an object such as {}") from None
     if not isinstance(fields, dict):
         raise InvalidEvent("--json-payload", "is not a JSON object; write one such as {}")

@@ -26,6 +26,9 @@ from runtime.settings import Destination
 from schema.states import RecordState
 from workers.wiring import Wiring
 
+UNFOLDED = timedelta(minutes=1)
+"""How long an entry may be new. A relay folds it within a second."""
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command."""
@@ -97,6 +100,7 @@ def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, A
         counts = store.counts(connection, one.name)
         totals = dict(entries.totals(connection, one.name))
         oldest = entries.oldest_open(connection, one.name)
+        unfolded = entries.oldest_new(connection, one.name)
         gate = gates.shut_now(connection, one.name, now)
         calls = attempts.counts(connection, one.name)
         binding = bindings.bound(connection, one.name)
@@ -109,6 +113,10 @@ def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, A
         if reason is not None
         and state in (RecordState.DEAD, RecordState.HELD, RecordState.IN_DOUBT)
     ]
+    if unfolded is not None and now - unfolded > UNFOLDED:
+        attention.append(
+            f"entries wait to be folded since {ago(now - unfolded)}; is a relay at work?"
+        )
     if gate is not None:
         attention.append(f"no calls are made: {gate.detail or gate.reason.value}")
     return {

@@ -1,5 +1,6 @@
 """`pillarbox up`, `pillarbox demo` and `pillarbox sandbox`: whole worlds on this computer."""
 
+import fcntl
 import json
 import shutil
 import sys
@@ -9,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import IO, Annotated, Any, cast
 
 import typer
 from sqlalchemy.exc import DBAPIError
@@ -319,6 +320,7 @@ def up(
     PILLARBOX_API_URL is set, a sandbox of the API."""
     settings = Settings.from_environment()
     log.set_up(form=settings.log_format, level="WARNING")
+    alone = _alone() if settings.embedded else None
     own_api = settings.destinations[0].url is not None
     if reset:
         _forget(settings, own_api=own_api)
@@ -338,6 +340,22 @@ def up(
     finally:
         if served is not None:
             served.stop()
+        if alone is not None:
+            alone.close()
+
+
+def _alone() -> IO[str]:
+    """Take this folder for this process: the built-in Redis, and so the quota, is in one only."""
+    FOLDER.mkdir(exist_ok=True)
+    file = (FOLDER / "up.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise Stop(
+            "another `pillarbox up` is running in this folder; stop it first, or set REDIS_URL so "
+            "that both count their calls in one place"
+        ) from None
+    return file
 
 
 def _run_up(

@@ -617,6 +617,7 @@ LOG_EVENTS: Mapping[str, tuple[str, str]] = {
     "worker_stopped": ("info", "a worker ended in order"),
     "late_settle": ("warning", "an answer came when another already held the record; only the attempt was written"),
     "rings_not_delivered": ("warning", "Redis did not take the messages; they are rung again"),
+    "fold_failed": ("error", "entries could not be folded together; they are folded one by one, and the one at fault is put in front of a person"),
     "delivery_failed": ("error", "a delivery ended with an error; the record is taken up again when its lease ends"),
     "quota_not_prepared": ("warning", "a starting worker could not ask the quota; the first call asks again"),
     "slot_not_reported": ("warning", "Redis could not be told of an answer; the slot counts as long as it can"),
