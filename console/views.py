@@ -107,8 +107,10 @@ def verdict(record: Record, now: datetime) -> str:
             )
         case RecordState.HELD:
             return f"Held for a person: {_aside(record)}."
-        case RecordState.DEAD:
+        case RecordState.DEAD if record.reason is Reason.REFUSED:
             return f"Refused, and set aside for a person: {_aside(record)}."
+        case RecordState.DEAD:
+            return f"Not sent, and set aside for a person: {_aside(record)}."
 
 
 def next_step(record: Record) -> str | None:
@@ -218,7 +220,10 @@ def _aside(record: Record) -> str:
     words = ASIDE.get(record.reason, "") if record.reason else ""
     if record.problem is None:
         return words
-    return f"{words} ({record.problem.detail})" if words else record.problem.detail
+    detail = record.problem.detail
+    if record.problem.field and record.problem.field not in detail:
+        detail = f"{record.problem.field}: {detail}"
+    return f"{words} ({detail})" if words else detail
 
 
 def as_utc(moment: datetime) -> str:

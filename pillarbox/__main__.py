@@ -68,7 +68,9 @@ def main() -> None:
     try:
         application(sys.argv[1] if len(sys.argv) > 1 else None)()
     except SystemExit as end:
-        sys.exit(INTERRUPTED if _interrupted(end) else end.code)
+        if _caused_by(end, BrokenPipeError):
+            sys.exit(0)  # whoever read our output has seen enough
+        sys.exit(INTERRUPTED if _caused_by(end, KeyboardInterrupt) else end.code)
     except Exception as error:
         sys.exit(_explained(error))
 
@@ -103,10 +105,10 @@ def _explained(error: Exception) -> int:
             return UNEXPECTED
 
 
-def _interrupted(end: SystemExit) -> bool:
+def _caused_by(end: SystemExit, kind: type[BaseException]) -> bool:
     chained: BaseException | None = end
     while chained is not None:
-        if isinstance(chained, KeyboardInterrupt):
+        if isinstance(chained, kind):
             return True
         chained = chained.__cause__ or chained.__context__
     return False

@@ -144,12 +144,15 @@ class Watcher:
         name = self._named(row.source_id)
         if row.state in (RecordState.DEAD, RecordState.HELD, RecordState.IN_DOUBT):
             told = {
-                "dead": "refused, waits for a person",
+                "dead": "set aside, waits for a person",
                 "held": "held for a person",
                 "in_doubt": "in doubt, will be looked up",
             }[row.state]
             problem: Mapping[str, str] = row.problem or {}
-            detail = problem.get("detail", row.reason)
+            detail = problem.get("detail") or str(row.reason)
+            field = problem.get("field")
+            if field and field not in detail:
+                detail = f"{field}: {detail}"
             self._say("desk", f"{name}: {told} ({row.reason}): {detail}")
         elif row.state == RecordState.WAITING and row.reason in _WAITING and _worth_saying(row):
             self._say("relay", f"{name}: {_WAITING[row.reason]} until {_clock(row.due_at)}")

@@ -28,6 +28,9 @@ PARTLY = 5
 ATTENTION = 6
 INTERRUPTED = 130
 
+UNWRAPPED = 1_000
+"""Columns of a line that nobody looks at on a terminal."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Of = Annotated[str, typer.Option("--destination", help="Which destination.")]
@@ -89,7 +92,9 @@ def print_json(value: Any) -> None:
 
 def stdout() -> Console:
     """The console people read; plain where it is no terminal."""
-    return Console(highlight=False, soft_wrap=True)
+    # Off a terminal nothing is wrapped: an id cut in two can be neither found nor copied.
+    width = None if sys.stdout.isatty() else UNWRAPPED
+    return Console(highlight=False, soft_wrap=True, width=width)
 
 
 def say_error(sentence: str) -> None:

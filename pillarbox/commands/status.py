@@ -77,6 +77,7 @@ def gather(wiring: Wiring) -> dict[str, Any]:
         ]
     attention = [line for one in destinations for line in one["attention"]]
     attention += _nobody_left(processes)
+    attention += _nobody_there(destinations, processes)
     attention += [
         f"entries name the destination {name!r}, which is not configured" for name in unknown
     ]
@@ -93,6 +94,20 @@ def _nobody_left(processes: Sequence[Mapping[str, Any]]) -> list[str]:
     alive = {one["role"] for one in processes if not one["missing"]}
     dead = {one["role"] for one in processes} - alive
     return [f"every {role} is missing; start `pillarbox {role}`" for role in sorted(dead)]
+
+
+def _nobody_there(
+    destinations: Sequence[Mapping[str, Any]], processes: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Name the roles that nobody has, while something waits for them."""
+    if all(one["oldest_waiting_s"] is None for one in destinations):
+        return []
+    known = {one["role"] for one in processes}
+    return [
+        f"something waits, and no {role} is at work; start `pillarbox {role}`"
+        for role in ("relay", "worker")
+        if role not in known
+    ]
 
 
 def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, Any]:
@@ -117,6 +132,9 @@ def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, A
         attention.append(
             f"entries wait to be folded since {ago(now - unfolded)}; is a relay at work?"
         )
+    quota = _quota(wiring, one)
+    if quota is None:
+        attention.append("Redis does not answer, so no call is made")
     if gate is not None:
         attention.append(f"no calls are made: {gate.detail or gate.reason.value}")
     return {
@@ -129,7 +147,7 @@ def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, A
         "entries": totals,
         "calls": calls,
         "gate": gate_json(gate),
-        "quota": _quota(wiring, one),
+        "quota": quota,
         "attention": attention,
     }
 

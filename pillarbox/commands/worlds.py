@@ -63,6 +63,9 @@ def sandbox(
     port: Annotated[
         int, typer.Option(help="Port; 0 takes any free one.", min=0, max=65_535)
     ] = 4010,
+    host: Annotated[
+        str, typer.Option(help="Address; another than this machine's own needs --no-control.")
+    ] = "127.0.0.1",
     limit: Annotated[
         int | None, typer.Option(help="Requests per window, per key and per address.", min=0)
     ] = None,
@@ -78,6 +81,7 @@ def sandbox(
     try:
         run(
             None if world is None else _world_of(world),
+            host=host,
             port=port,
             control=not no_control,
             time_travel=time_travel,
@@ -90,7 +94,7 @@ def sandbox(
 
 def _announce(started: Sandbox) -> None:
     console = stdout()
-    console.print(f"API       {started.url}")
+    console.print(started.url)
     console.print(f"Page      {started.root_url}/")
     console.print("Token     sandbox-harbour (a provider of the bundled world)")
     console.print("Ctrl-C stops it; nothing is kept.")
