@@ -222,7 +222,9 @@ def test_status_as_json_has_stable_keys(story: Outbox) -> None:
     assert one["records"] == {"dead": 1, "waiting": 1}
     assert one["entries"] == {"noted": 1, "folded": 2}
     assert one["calls"] == {"delivered": 1, "refused": 1}
-    assert told["attention"] == one["attention"] != []
+    assert one["attention"] == ["dead: 1, refused"]
+    assert told["attention"][0] == "dead: 1, refused"
+    assert "no worker is at work" in told["attention"][-1]
 
 
 def test_status_check_asks_for_attention(story: Outbox) -> None:
