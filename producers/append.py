@@ -120,20 +120,20 @@ def _append(connection: Connection, event: Event) -> EntryId:
         event.seen,
         event.actor,
     )
-    found = _inserted(connection, values)
+    found = _inserted(connection, values, named=event.event_id is not None)
     if found is not None:
         return EntryId(found)
     return _known(connection, [event])[_name(event)]
 
 
-def _inserted(connection: Connection, values: tuple[Any, ...]) -> int | None:
+def _inserted(connection: Connection, values: tuple[Any, ...], *, named: bool) -> int | None:
     """Run the INSERT on the driver's own cursor; gives the id, None when the row was there.
 
     SQLAlchemy's execution around it would take as long again as the insert itself, in a
     transaction that is the caller's. Its transaction and its errors are kept.
     """
     dialect = connection.dialect
-    statement = _prepared(dialect.name, dialect.paramstyle)
+    statement = _prepared(dialect.name, dialect.paramstyle, named)
     cursor = connection.connection.cursor()
     try:
         cursor.execute(statement, values)
@@ -229,11 +229,12 @@ def _known(
 
 
 @lru_cache
-def _prepared(dialect: str, style: str) -> str:
+def _prepared(dialect: str, style: str, named: bool) -> str:
     marks = ", ".join(_mark(dialect, style, place, name) for place, name in enumerate(COLUMNS, 1))
+    # Only an event with a name can be there already, and looking for it takes a tenth of the time.
+    repeated = "ON CONFLICT DO NOTHING " if named else ""
     return (
-        f"INSERT INTO outbox_entry ({', '.join(COLUMNS)}) VALUES ({marks}) "
-        "ON CONFLICT DO NOTHING RETURNING id"
+        f"INSERT INTO outbox_entry ({', '.join(COLUMNS)}) VALUES ({marks}) {repeated}RETURNING id"
     )
 
 
