@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
+from hypothesis.errors import FlakyFailure
 
 from sandbox.reading import as_object
 from sandbox.server import Sandbox
@@ -139,7 +140,14 @@ def test_generated_requests_are_answered_as_described(
         elif response.status_code in known and response.content:
             agree(case, response)
 
-    generated()
+    try:
+        generated()
+    except FlakyFailure as failure:
+        # Python before 3.11.8 and 3.12.2 may fail in `ast.parse` while another thread runs, and
+        # Hypothesis parses the lambdas that it describes. The same cases are then tried again.
+        if not all(isinstance(error, SystemError) for error in failure.exceptions):
+            raise
+        generated()
 
 
 def is_known_crash(case: Any) -> bool:
