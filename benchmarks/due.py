@@ -49,8 +49,9 @@ FROM generate_series(1, %(closed)s + %(open)s) AS n
 """
 
 BUILD_ENTRIES = """
-INSERT INTO outbox_entry (event, source_id, payload, state, closed_as, closed_at)
+INSERT INTO outbox_entry (event, source_id, payload, record_id, state, closed_as, closed_at)
 SELECT 'participant_deferred', 'E-' || n %% 1000000, '{"reason": "other"}',
+    CASE WHEN n > %(closed)s THEN NULL ELSE 1 + n %% %(records)s END,
     CASE WHEN n > %(closed)s THEN 'new' ELSE 'closed' END,
     CASE WHEN n > %(closed)s THEN NULL ELSE 'delivered' END,
     CASE WHEN n > %(closed)s THEN NULL ELSE now() END
@@ -63,7 +64,8 @@ WHERE id IN (SELECT id FROM record WHERE state = 'waiting' ORDER BY due_at LIMIT
 """
 
 TURN_ENTRIES = """
-UPDATE outbox_entry SET state = 'closed', closed_as = 'unchanged', closed_at = now()
+UPDATE outbox_entry
+SET record_id = 1, state = 'closed', closed_as = 'unchanged', closed_at = now()
 WHERE id IN (SELECT id FROM outbox_entry WHERE state = 'new' ORDER BY id LIMIT %(turned)s)
 """
 
@@ -122,7 +124,11 @@ def built(closed_entries: int, closed_records: int, *, turned: int = 0) -> Gener
                 (BUILD_RECORDS, closed_records),
                 (BUILD_ENTRIES, closed_entries),
             ):
-                connection.execute(statement.encode(), {"closed": closed, "open": OPEN + turned})
+                numbers = {"closed": closed, "open": OPEN + turned, "records": closed_records}
+                connection.execute(
+                    statement.encode(),
+                    {name: number for name, number in numbers.items() if f"%({name})" in statement},
+                )
             connection.execute("VACUUM ANALYZE")
         yield url
 
