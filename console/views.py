@@ -4,7 +4,7 @@ One idea: one sentence of verdict first, in words a data manager knows; the rest
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from schema.days import LONDON
@@ -224,8 +224,3 @@ def _aside(record: Record) -> str:
     if record.problem.field and record.problem.field not in detail:
         detail = f"{record.problem.field}: {detail}"
     return f"{words} ({detail})" if words else detail
-
-
-def as_utc(moment: datetime) -> str:
-    """Write an instant in UTC, for hovering over."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -470,16 +470,6 @@ def on_the_queue(connection: Connection, destination: str) -> Mapping[Lane, int]
     return {Lane(lane): number for lane, number in rows}
 
 
-def next_due(connection: Connection, destination: str) -> datetime | None:
-    """Give when the next record of a destination is due."""
-    query = select(func.min(record.c.due_at)).where(
-        record.c.destination == destination,
-        _MAY_BE_DUE,
-        record.c.due_at.is_not(None),
-    )
-    return connection.execute(query).scalar_one()
-
-
 def link(
     connection: Connection, one: Record, remote_id: RemoteId, role: str, now: datetime
 ) -> bool:

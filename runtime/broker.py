@@ -18,7 +18,6 @@ from uuid import uuid4
 
 os.environ.setdefault("dramatiq_queue_prefetch", "0")  # 0: Dramatiq takes twice the threads
 
-import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import current_millis
@@ -131,10 +130,3 @@ class _Watched:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._consumer, name)
-
-
-def install(client: Any, namespace: str) -> Doorbell:
-    """Make the broker and set it as the one that actors bind to."""
-    broker = Doorbell(client, namespace)
-    dramatiq.set_broker(broker)
-    return broker
