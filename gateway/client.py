@@ -26,6 +26,7 @@ import httpx
 
 from gateway.answers import KEPT_HEADERS, Answer, Failure, FailureKind, Reply
 from gateway.errors import UnusableAddress, UnusableKey
+from runtime.points import Point, reach
 from schema.plans import Request
 
 DEADLINE = timedelta(seconds=30)
@@ -422,7 +423,9 @@ class _Stream(httpcore.NetworkStream):
             return
         seconds = self._here.call.left()
         self._here.call.about_to_write()
+        reach(Point.SENDING)
         self._stream.write(buffer, seconds)
+        reach(Point.SENT)
 
     def close(self) -> None:
         """Close it."""

@@ -26,6 +26,7 @@ from records import store
 from records.fold import Folded, accept, release
 from runtime.clock import Clock
 from runtime.database import Database
+from runtime.points import Point, reach
 from schema.contract import Contract
 from schema.keys import AttemptId, EntryId
 from schema.outcomes import Came, Delivered, OutcomeName, Throttled, detail_of, name_of
@@ -147,13 +148,17 @@ class Deliverer:
         grant = self._slot(taken)
         if grant is None:
             return Ended.NO_SLOT
+        reach(Point.SLOT_GIVEN)
         marked = self._mark(taken, grant)
         if marked is None:
             self._pace.unused(grant)
             return Ended.MOVED_ON
         attempt, send_by = marked
+        reach(Point.MARK_COMMITTED)
         came = self._make_call(taken.call, taken.record, taken.kin, send_by)
+        reach(Point.ANSWERED)
         self._date_slot(grant, came)
+        reach(Point.SLOT_DATED)
         return self._settle(taken, attempt, came)
 
     # take
@@ -166,6 +171,8 @@ class Deliverer:
             family: list[Record] = []
             if record is not None:
                 family = store.of_family(connection, record.destination, record.family)
+            reach(Point.TAKE_UNCOMMITTED)
+        reach(Point.TAKE_COMMITTED)
         if record is None:
             return self._not_taken(ring, now)
         taken = self._decided(record, family, now)
@@ -252,6 +259,7 @@ class Deliverer:
                     now=now,
                     until=now + self._timing.lease,
                 )
+                reach(Point.MARK_UNCOMMITTED)
         except attempts.MovedOn:
             self._go_back(taken, now)
             return None
@@ -338,6 +346,8 @@ class Deliverer:
                         detail=ended.shut.detail,
                     ),
                 )
+            reach(Point.SETTLE_UNCOMMITTED)
+        reach(Point.SETTLE_COMMITTED)
         _tell(taken, came, written)
         return Ended.SETTLED
 

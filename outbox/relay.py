@@ -32,6 +32,7 @@ from records.fold import (
 from runtime.clock import Clock
 from runtime.database import Database
 from runtime.log import named
+from runtime.points import Point, reach
 from schema.asks import Asks
 from schema.contract import Contract, Kind
 from schema.events import InvalidEvent
@@ -160,6 +161,8 @@ class Relay:
             # The token moves on: whoever still holds the record finds its late write refused.
             moved = [one.but(token=LeaseToken(one.token + 1)) for one in rescued]
             store.update_all(connection, moved)
+            reach(Point.RESCUE_UNCOMMITTED)
+        reach(Point.RESCUE_COMMITTED)
         for before, after in zip(found, rescued, strict=True):
             if before.state is RecordState.TAKEN:
                 logger.info("record_rescued", record_key=str(after.key), state=after.state.value)
@@ -189,6 +192,8 @@ class Relay:
             except Exception as error:
                 logger.error("fold_failed", entries=len(new), **named(error))
                 self._fold_singly(connection, new, now)
+            reach(Point.FOLD_UNCOMMITTED)
+        reach(Point.FOLD_COMMITTED)
         self._floors.entry = new[-1].id
         return len(new)
 
@@ -232,6 +237,7 @@ class Relay:
         except ConnectionError as error:
             logger.warning("rings_not_delivered", number=len(rings), error=type(error).__name__)
             return 0
+        reach(Point.RUNG)
         return len(rings)
 
     def _admit_lane(self, lane: Lane) -> tuple[int, list[Ring]]:
@@ -261,6 +267,8 @@ class Relay:
             admitting = Admitting(connection, self._contract, self._destination, now, room)
             going = admitting.run(due)
             marked = store.dispatch_all(connection, going, until=now + self._timing.ring)
+            reach(Point.ADMIT_UNCOMMITTED)
+        reach(Point.ADMIT_COMMITTED)
         if admitting.full:
             # Nothing earlier than the first one left over needs to be looked for again.
             self._floors.due[lane] = admitting.full
