@@ -9,16 +9,32 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CTE, Connection, Executable, bindparam, func, insert, select, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    Executable,
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from outbox import entries
+from outbox.entries import Swept
 from records import store
+from runtime.bulk import among
 from schema.keys import AttemptId, EntryId, LeaseToken
 from schema.outcomes import OutcomeName
 from schema.plans import Call
 from schema.record import Mark, Record
-from schema.states import Closed, Lane
-from schema.tables import attempt
+from schema.states import Closed, Lane, RecordState
+from schema.tables import attempt, record
 
 MAX_ANSWER = 4_000
 """Characters of an answer that are kept: enough for every complaint of the API in full."""
@@ -199,6 +215,55 @@ def abandon(connection: Connection, record_ids: Sequence[int]) -> None:
             .where(*open_ones, condition)
             .values(outcome=outcome.value, detail=detail)
         )
+
+
+def sweep(
+    connection: Connection, *, after: int, bodies_before: datetime, before: datetime, limit: int
+) -> Swept:
+    """Of the next *limit* attempts by id, delete those made *before*, and wipe the bodies of others.
+
+    What a person or a look-up still needs stays: the calls of a record that is in doubt, or that
+    waits for a person. An attempt without its bodies still proves what was called, when, with which
+    fingerprint, and what came of it.
+    """
+    rows = connection.execute(_OLDEST, {"after_id": after, "at_most": limit}).all()
+    free = [row for row in rows if row.outcome is not None and not row.needed]
+    old = [row.id for row in free if row.marked_at < before]
+    bodies = [row.id for row in free if before <= row.marked_at < bodies_before and row.has_bodies]
+    if old:
+        connection.execute(delete(attempt).where(among(connection, attempt.c.id, old)))
+    if bodies:
+        wiped = {"request": _without_body(connection), "base": None, "answer": None}
+        chosen = among(connection, attempt.c.id, bodies)
+        connection.execute(update(attempt).where(chosen).values(wiped))
+    more = len(rows) == limit and any(row.marked_at < bodies_before for row in rows)
+    return Swept(upto=rows[-1].id if more else None, pruned=len(old), wiped=len(bodies))
+
+
+_ASIDE = [RecordState.HELD.value, RecordState.DEAD.value, RecordState.IN_DOUBT.value]
+_OLDEST = (
+    select(
+        attempt.c.id,
+        attempt.c.marked_at,
+        attempt.c.outcome,
+        or_(record.c.state.in_(_ASIDE), record.c.mark.is_not(None)).label("needed"),
+        or_(
+            attempt.c.base.is_not(None),
+            attempt.c.answer.is_not(None),
+            attempt.c.request["body"].as_string().is_not(None),
+        ).label("has_bodies"),
+    )
+    .join(record, record.c.id == attempt.c.record_id)
+    .where(attempt.c.id > bindparam("after_id"))
+    .order_by(attempt.c.id)
+    .limit(bindparam("at_most"))
+)
+
+
+def _without_body(connection: Connection) -> ColumnElement[Any]:
+    if connection.dialect.name == "sqlite":
+        return func.json_remove(attempt.c.request, "$.body", type_=Text())
+    return attempt.c.request.op("-")(literal("body", Text()))
 
 
 def of_record(connection: Connection, record_id: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""All SQL on `outbox_entry`: append, claim new, close.
+"""All SQL on `outbox_entry`: append, claim new, close, prune.
 
 One idea: an entry is written once, by its producer; afterwards only its state, its record and the
 reason it closed with are ever set.
@@ -15,6 +15,7 @@ from sqlalchemy import (
     RowMapping,
     Update,
     bindparam,
+    delete,
     func,
     literal_column,
     select,
@@ -97,6 +98,15 @@ class Entry:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What one step of a sweep did. `upto` is where the next one begins; None at the end."""
+
+    upto: int | None
+    pruned: int = 0
+    wiped: int = 0
+
+
 def claim_new(
     connection: Connection, destination: str, *, limit: int, after: EntryId | None = None
 ) -> list[Entry]:
@@ -159,6 +169,33 @@ _CLOSING = (
 )
 CLOSE_ONE = _CLOSING.where(outbox_entry.c.id == bindparam("closing_id"))
 """Closes one entry."""
+
+
+def prune(connection: Connection, *, after: int, before: datetime, limit: int) -> Swept:
+    """Delete, of the next *limit* entries by id, those that closed *before*.
+
+    Walks the primary key, which every entry has, and needs no index of its own: it would cost each
+    close. Ends at entries that were emitted later, for ids follow time but for a few.
+    """
+    rows = connection.execute(
+        select(
+            outbox_entry.c.id,
+            outbox_entry.c.state,
+            outbox_entry.c.emitted_at,
+            outbox_entry.c.closed_at,
+        )
+        .where(outbox_entry.c.id > after)
+        .order_by(outbox_entry.c.id)
+        .limit(limit)
+    ).all()
+    old = [
+        row.id for row in rows if row.state == EntryState.CLOSED.value and row.closed_at < before
+    ]
+    if old:
+        gone = delete(outbox_entry).where(among(connection, outbox_entry.c.id, old))
+        connection.execute(gone)
+    more = len(rows) == limit and (old or any(row.emitted_at < before for row in rows))
+    return Swept(upto=rows[-1].id if more else None, pruned=len(old))
 
 
 @lru_cache

@@ -23,6 +23,13 @@ LEASE_MARGIN = timedelta(seconds=30)
 """What a lease must last beyond SEND_BY and the call's deadline: time to settle, twice over, on a
 database that is slow. Shorter, and another worker may take a record whose call is not settled."""
 
+SHORTEST_KEEP = timedelta(days=7)
+"""How long closed entries are kept at least: a week in which a source that repeats an `event_id` is
+noticed, and a person can look at what happened."""
+
+SHORTEST_BODIES = timedelta(days=1)
+"""How long requests and answers are kept at least: what is looked up tomorrow is compared with them."""
+
 DURATION = re.compile(r"^(\d{1,6}(?:\.\d{1,6})?)(ms|s|m|h|d)$")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -45,6 +52,8 @@ KNOWN = (
     "PILLARBOX_ADDRESS",
     "PILLARBOX_ADDRESS_QUOTA",
     "PILLARBOX_NAMESPACE",
+    "PILLARBOX_KEEP_ENTRIES",
+    "PILLARBOX_KEEP_BODIES",
 )
 
 
@@ -112,6 +121,8 @@ class Settings:
     quarantine: timedelta = timedelta(minutes=2)
     send_by: timedelta = timedelta(seconds=10)
     deadline: timedelta = timedelta(seconds=30)
+    keep_entries: timedelta = timedelta(days=400)
+    keep_bodies: timedelta = timedelta(days=90)
     offpeak: str = "22:00-06:00"
     log_format: str = "auto"
     log_level: str = "INFO"
@@ -131,6 +142,8 @@ class Settings:
             quarantine=_duration(given, "PILLARBOX_QUARANTINE", "2m"),
             send_by=_duration(given, "PILLARBOX_SEND_BY", "10s"),
             deadline=_duration(given, "PILLARBOX_DEADLINE", "30s"),
+            keep_entries=_duration(given, "PILLARBOX_KEEP_ENTRIES", "400d"),
+            keep_bodies=_duration(given, "PILLARBOX_KEEP_BODIES", "90d"),
             offpeak=_offpeak(given),
             log_format=_choice(given, "LOG_FORMAT", "auto", ("auto", "json", "text")),
             log_level=_choice(
@@ -153,6 +166,25 @@ class Settings:
             raise InvalidSettings(
                 "PILLARBOX_SEND_BY and PILLARBOX_DEADLINE must be longer than nothing; "
                 "write 10s and 30s"
+            )
+        self._check_retention()
+
+    def _check_retention(self) -> None:
+        if self.keep_entries < SHORTEST_KEEP:
+            raise InvalidSettings(
+                f"PILLARBOX_KEEP_ENTRIES is {_shown(self.keep_entries)}; closed entries are kept "
+                "for 7d at least, so that an event sent twice is noticed"
+            )
+        longest_window = max((one.window for one in self.destinations), default=timedelta(0))
+        if self.keep_bodies < max(SHORTEST_BODIES, 2 * longest_window):
+            raise InvalidSettings(
+                f"PILLARBOX_KEEP_BODIES is {_shown(self.keep_bodies)}; requests and answers are "
+                "kept for 1d at least, and for twice the window of PILLARBOX_QUOTA"
+            )
+        if self.keep_bodies > self.keep_entries:
+            raise InvalidSettings(
+                f"PILLARBOX_KEEP_BODIES is {_shown(self.keep_bodies)}; it cannot be longer than "
+                f"PILLARBOX_KEEP_ENTRIES, {_shown(self.keep_entries)}"
             )
 
     @property
@@ -338,4 +370,9 @@ def _offpeak(given: Mapping[str, str]) -> str:
 
 
 def _shown(length: timedelta) -> str:
-    return f"{length.total_seconds():g}s"
+    """Write a duration as a person would: in the largest unit that divides it."""
+    total = length.total_seconds()
+    for unit in ("d", "h", "m"):
+        if total and total % UNITS[unit] == 0:
+            return f"{total / UNITS[unit]:g}{unit}"
+    return f"{total:g}s"

@@ -23,11 +23,12 @@ STANDS_STILL_S = 180.0
 
 
 class RelayLoop:
-    """Rounds over all destinations, and their heartbeat."""
+    """Rounds over all destinations, the tables' upkeep, and a heartbeat."""
 
     def __init__(self, wiring: Wiring, stop: threading.Event) -> None:
         self._stop = stop
         self._relays: list[Relay] = [wiring.relay(one) for one in wiring.settings.destinations]
+        self._upkeep = wiring.upkeep()
         self._round_at = time.monotonic()
         self._rounds = 0
         self._dispatched = 0
@@ -54,6 +55,7 @@ class RelayLoop:
             self._dispatched += result.dispatched
         self._round_at = time.monotonic()
         self._rounds += 1
+        self._upkeep.step()
         return done
 
     def _progress(self) -> dict[str, float | int | str]:

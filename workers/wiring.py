@@ -18,6 +18,7 @@ from outbox.bindings import Binding
 from outbox.delivery import Deliverer, MakeCall
 from outbox.relay import Relay, Ring
 from outbox.retry import Timing
+from outbox.upkeep import Retention, Upkeep
 from runtime import redis as runtime_redis
 from runtime.broker import Doorbell
 from runtime.clock import Clock, clock_of
@@ -132,6 +133,11 @@ class Wiring:
             dispatch=self.ring(destination),
             room=self.room(destination),
         )
+
+    def upkeep(self) -> Upkeep:
+        """What prunes this database."""
+        kept = Retention(entries=self.settings.keep_entries, bodies=self.settings.keep_bodies)
+        return Upkeep(database=self.database, clock=self.clock, retention=kept)
 
     def room(self, destination: Destination) -> Callable[[Lane, int], int]:
         """What says how many more rings are worth putting on the queue.

@@ -41,6 +41,8 @@ def _values(found: Settings) -> dict[str, Any]:
         "quarantine_s": seconds(found.quarantine),
         "send_by_s": seconds(found.send_by),
         "deadline_s": seconds(found.deadline),
+        "keep_entries_s": seconds(found.keep_entries),
+        "keep_bodies_s": seconds(found.keep_bodies),
         "offpeak": found.offpeak,
         "log_format": found.log_format,
         "log_level": found.log_level,

@@ -173,6 +173,12 @@ SETTINGS: Sequence[tuple[str, str, str]] = (
      "How long a worker holds a record. Must be longer than SEND_BY + DEADLINE + 30 s."),
     ("PILLARBOX_QUARANTINE", "2m",
      "How long after a call without an answer nobody looks: it may still land."),
+    ("PILLARBOX_KEEP_ENTRIES", "400d",
+     "How long closed entries, and what was called for them, are kept; 7d at least. An `event_id` is "
+     "known again for as long."),
+    ("PILLARBOX_KEEP_BODIES", "90d",
+     "How long the bodies of requests and answers are kept; 1d at least. Those of a record that waits "
+     "for a person, or is in doubt, stay."),
     ("PILLARBOX_OFFPEAK", "22:00-06:00", "Hours in London for what is large. Read, and not used yet."),
     ("PILLARBOX_DESTINATIONS", "",
      "A TOML file of several destinations; then the variables of the one are not read."),
@@ -627,6 +633,7 @@ LOG_EVENTS: Mapping[str, tuple[str, str]] = {
     "process_stands_still": ("error", "a process makes no progress; it ends itself, for the supervisor to restart"),
     "worker_died": ("error", "a worker process of several ended; it is started again"),
     "round_failed": ("error", "a round ended with an error; the next one begins after a pause"),
+    "swept": ("info", "a sweep of a table has ended: how many rows it deleted, and whose bodies it wiped"),
     "request_failed": ("error", "the sandbox failed at a request"),
 }  # fmt: skip
 
