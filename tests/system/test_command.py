@@ -318,7 +318,8 @@ def test_config_as_json_has_stable_keys_and_never_a_key(
 
     assert keys(ran.json) == {
         "database_url", "redis_url", "namespace", "settle_s", "lease_s", "quarantine_s",
-        "send_by_s", "deadline_s", "offpeak", "log_format", "log_level", "destinations",
+        "send_by_s", "deadline_s", "keep_entries_s", "keep_bodies_s", "offpeak", "log_format",
+        "log_level", "destinations",
     }  # fmt: skip
     assert keys(ran.json["destinations"][0]) == {
         "name", "contract", "url", "key", "key_name", "quota", "address", "address_quota",
