@@ -3,6 +3,8 @@
 import io
 import sys
 from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from sqlalchemy.exc import DBAPIError
@@ -55,7 +57,19 @@ def application(word: str | None = None) -> typer.Typer:
     return app
 
 
-def _group() -> None:
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"pillarbox {version('pillarbox')}\n")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", help="Print the version.", callback=_say_version, is_eager=True),
+]
+
+
+def _group(_version: Version = False) -> None:
     """Keeps a training provider's own systems and the Lead Provider API in step."""
 
 

@@ -158,9 +158,9 @@ class Settings:
         shortest = self.send_by + self.deadline + LEASE_MARGIN
         if self.lease <= shortest:
             raise InvalidSettings(
-                f"PILLARBOX_LEASE is {_shown(self.lease)}; it must be longer than "
-                f"PILLARBOX_SEND_BY + PILLARBOX_DEADLINE + {_shown(LEASE_MARGIN)} "
-                f"= {_shown(shortest)}, or a second worker may take a record in mid-call"
+                f"PILLARBOX_LEASE is {written(self.lease)}; it must be longer than "
+                f"PILLARBOX_SEND_BY + PILLARBOX_DEADLINE + {written(LEASE_MARGIN)} "
+                f"= {written(shortest)}, or a second worker may take a record in mid-call"
             )
         if self.send_by <= timedelta(0) or self.deadline <= timedelta(0):
             raise InvalidSettings(
@@ -172,19 +172,19 @@ class Settings:
     def _check_retention(self) -> None:
         if self.keep_entries < SHORTEST_KEEP:
             raise InvalidSettings(
-                f"PILLARBOX_KEEP_ENTRIES is {_shown(self.keep_entries)}; closed entries are kept "
+                f"PILLARBOX_KEEP_ENTRIES is {written(self.keep_entries)}; closed entries are kept "
                 "for 7d at least, so that an event sent twice is noticed"
             )
         longest_window = max((one.window for one in self.destinations), default=timedelta(0))
         if self.keep_bodies < max(SHORTEST_BODIES, 2 * longest_window):
             raise InvalidSettings(
-                f"PILLARBOX_KEEP_BODIES is {_shown(self.keep_bodies)}; requests and answers are "
+                f"PILLARBOX_KEEP_BODIES is {written(self.keep_bodies)}; requests and answers are "
                 "kept for 1d at least, and for twice the window of PILLARBOX_QUOTA"
             )
         if self.keep_bodies > self.keep_entries:
             raise InvalidSettings(
-                f"PILLARBOX_KEEP_BODIES is {_shown(self.keep_bodies)}; it cannot be longer than "
-                f"PILLARBOX_KEEP_ENTRIES, {_shown(self.keep_entries)}"
+                f"PILLARBOX_KEEP_BODIES is {written(self.keep_bodies)}; it cannot be longer than "
+                f"PILLARBOX_KEEP_ENTRIES, {written(self.keep_entries)}"
             )
 
     @property
@@ -369,7 +369,7 @@ def _offpeak(given: Mapping[str, str]) -> str:
     return text
 
 
-def _shown(length: timedelta) -> str:
+def written(length: timedelta) -> str:
     """Write a duration as a person would: in the largest unit that divides it."""
     total = length.total_seconds()
     for unit in ("d", "h", "m"):

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -40,6 +41,13 @@ class Line:
     detail: str
 
 
+class Role(StrEnum):
+    """The processes that write a heartbeat."""
+
+    RELAY = "relay"
+    WORKER = "worker"
+
+
 class Wrong(Exception):
     """What is wrong, with the cure."""
 
@@ -51,7 +59,7 @@ def add_to(app: typer.Typer) -> None:
 
 def check(
     role: Annotated[
-        str | None, typer.Option(help="Also: is a process of this role at work? relay or worker.")
+        Role | None, typer.Option(help="Also: is a process of this role at work?")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -74,7 +82,7 @@ def check(
             _line(f"{one.name}: API", lambda one=one: _api(wiring, one)),
             _line(f"{one.name}: bound", lambda one=one: _bound(wiring, one)),
         ]
-    working = _line(f"role {role}", lambda: _role(wiring, role or "")) if role else None
+    working = None if role is None else _line(f"role {role}", lambda: _role(wiring, role))
     _show([*lines, *([working] if working else [])], as_json=as_json)
     if not all(line.ok for line in lines):
         raise typer.Exit(UNREACHABLE)
@@ -193,7 +201,7 @@ def _bound(wiring: Wiring, one: Destination) -> str:
     return f"to {was.url}"
 
 
-def _role(wiring: Wiring, role: str) -> str:
+def _role(wiring: Wiring, role: Role) -> str:
     wiring.database.check()
     migrations.require(wiring.database)
     now = wiring.clock.now()

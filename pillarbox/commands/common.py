@@ -116,6 +116,11 @@ def _escaped(cell: object) -> str:
     return str(cell).replace("[", r"\[")
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """Write a number of things in words: `1 line is`, `2 lines are`."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
 def nothing(sentence: str, *, as_json: bool, empty: Any) -> NoReturn:
     """End because nothing matched."""
     if as_json:

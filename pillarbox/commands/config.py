@@ -7,7 +7,7 @@ import typer
 from pillarbox.commands.common import AsJson, print_json, print_table, seconds, settings
 from runtime.database import database_url, shown
 from runtime.redis import without_password
-from runtime.settings import Destination, Settings
+from runtime.settings import Destination, Settings, written
 
 app = typer.Typer(help="Show what is configured.", no_args_is_help=True)
 
@@ -20,15 +20,51 @@ def add_to(root: typer.Typer) -> None:
 @app.command()
 def show(as_json: AsJson = False) -> None:
     """Show every setting as it was understood; keys are never shown."""
-    values = _values(settings())
+    found = settings()
     if as_json:
-        print_json(values)
+        print_json(_values(found))
         return
-    rows = [(name, value) for name, value in values.items() if name != "destinations"]
-    for destination in values["destinations"]:
-        name = destination.pop("name")
-        rows += [(f"destination {name}: {key}", value) for key, value in destination.items()]
-    print_table(("setting", "value"), rows)
+    print_table(("variable", "value"), _rows(found))
+
+
+def _rows(found: Settings) -> list[tuple[str, object]]:
+    """Name each setting as its variable is named; of several destinations, as their file does."""
+    rows: list[tuple[str, object]] = [
+        ("DATABASE_URL", shown(database_url(found.database_url))),
+        (
+            "REDIS_URL",
+            "not set: built in" if found.redis_url is None else without_password(found.redis_url),
+        ),
+        ("PILLARBOX_NAMESPACE", found.namespace),
+        ("PILLARBOX_SETTLE", written(found.settle)),
+        ("PILLARBOX_LEASE", written(found.lease)),
+        ("PILLARBOX_QUARANTINE", written(found.quarantine)),
+        ("PILLARBOX_SEND_BY", written(found.send_by)),
+        ("PILLARBOX_DEADLINE", written(found.deadline)),
+        ("PILLARBOX_KEEP_ENTRIES", written(found.keep_entries)),
+        ("PILLARBOX_KEEP_BODIES", written(found.keep_bodies)),
+        ("PILLARBOX_OFFPEAK", found.offpeak),
+        ("LOG_FORMAT", found.log_format),
+        ("LOG_LEVEL", found.log_level),
+    ]
+    alone = [one.token.variable for one in found.destinations] == [VARIABLES["key"]]
+    for one in found.destinations:
+        for key, value in _destination(one).items():
+            if key != "name":
+                rows.append((VARIABLES[key] if alone else f"{one.name}: {key}", value))
+    return rows
+
+
+VARIABLES = {
+    "contract": "PILLARBOX_CONTRACT",
+    "url": "PILLARBOX_API_URL",
+    "key": "PILLARBOX_API_TOKEN",
+    "key_name": "PILLARBOX_KEY_NAME",
+    "quota": "PILLARBOX_QUOTA",
+    "address": "PILLARBOX_ADDRESS",
+    "address_quota": "PILLARBOX_ADDRESS_QUOTA",
+}
+"""Which variable sets what of the one destination."""
 
 
 def _values(found: Settings) -> dict[str, Any]:

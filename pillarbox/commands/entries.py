@@ -83,7 +83,27 @@ def show(entry_id: int, as_json: AsJson = False) -> None:
     if as_json:
         print_json(_json(found[0]))
         return
-    print_table(("field", "value"), list(_json(found[0]).items()))
+    print_table(("field", "value"), _fields(found[0]))
+
+
+def _fields(entry: Entry) -> list[tuple[str, object]]:
+    return [
+        ("id", entry.id),
+        ("what", entry_line(entry.event, entry.payload)),
+        ("state", _state(entry)),
+        ("event", entry.event),
+        ("source_id", entry.source_id),
+        *(("  " + name, value) for name, value in entry.payload.items()),
+        ("destination", entry.destination),
+        ("source", entry.source),
+        ("event_id", entry.event_id),
+        ("version", entry.version),
+        ("happened (London)", london(entry.happened_at)),
+        ("actor", entry.actor),
+        ("emitted (London)", london(entry.emitted_at)),
+        ("closed (London)", london(entry.closed_at)),
+        ("record", entry.record_id),
+    ]
 
 
 def _state(entry: Entry) -> str:

@@ -15,6 +15,7 @@ from pillarbox.commands.common import (
     AsJson,
     DryRun,
     Stop,
+    counted,
     opened,
     print_json,
     settings,
@@ -160,7 +161,7 @@ def _tell(report: dict[str, Any], faults: list[Fault], *, all_or_nothing: bool) 
     would = "would go in" if report["dry_run"] else "went in"
     console.print(
         f"{report['new']} of {report['lines']} events {would}, {report['known']} were there "
-        f"already, {report['faulty']} lines are faulty"
+        f"already, {counted(report['faulty'], 'line is', 'lines are')} faulty"
         + (", so nothing went in" if all_or_nothing and faults else "")
     )
     for fault in faults[:MOST_SHOWN]:

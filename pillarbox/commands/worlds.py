@@ -24,6 +24,7 @@ from pillarbox.commands.common import (
     USAGE,
     AsJson,
     Stop,
+    counted,
     print_json,
     stdout,
 )
@@ -134,7 +135,7 @@ def demo(
         world = World(_demo_settings(folder, served, limit, own=events is not None), served)
         told = _run_demo(world, content, started, as_json=as_json)
     if told["faulty"] and as_json is False:
-        stdout().print(f"{told['faulty']} faulty lines did not go in")
+        stdout().print(f"{counted(told['faulty'], 'faulty line', 'faulty lines')} did not go in")
     if not told["ended"]:
         raise Stop("the demo did not end as told; see above", UNEXPECTED)
     if not told["converged"]:
@@ -224,7 +225,9 @@ def _import(world: World, content: bytes, tell: Any) -> list[files.Fault]:
         with world.wiring.database.transaction() as connection:
             _, wrong = files.append(connection, batch)
         faults += wrong
-    tell(f"{len(reading.lines)} events went in, {len(faults)} lines are faulty")
+    tell(
+        f"{len(reading.lines)} events went in, {counted(len(faults), 'line is', 'lines are')} faulty"
+    )
     for fault in faults:
         tell(f"   {fault}")
     return faults

@@ -378,3 +378,24 @@ def test_an_event_of_the_command_line_is_one_of_the_outbox(database: Database) -
         "local",
         "default",
     )
+
+
+def test_config_on_a_terminal_speaks_of_variables_and_of_durations_as_they_are_written(
+    database: Database, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("PILLARBOX_SETTLE", "90s")
+
+    ran = run("config", "show")
+
+    lines = {line.split()[0]: line.split()[1:] for line in ran.out.splitlines()}
+    assert lines["PILLARBOX_SETTLE"] == ["90s"]
+    assert lines["PILLARBOX_LEASE"] == ["2m"]
+    assert lines["PILLARBOX_API_TOKEN"] == ["not", "set"]
+
+
+def test_the_version_is_said() -> None:
+    assert run("--version").out.startswith("pillarbox 0.")
+
+
+def test_a_role_that_no_process_has_is_a_wrong_use() -> None:
+    assert run("check", "--role", "foo").code == 2
