@@ -4,7 +4,7 @@ One idea: one plain INSERT and nothing else. No row is locked that others share,
 notified, nothing but the database is reached; rolled back means never sent.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, cast, overload
 
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, scoped_session
 
 from producers.errors import EventIdTaken, OutsideTransaction
 from runtime.bulk import among, insert_many
-from schema.events import Event, encode_payload
+from schema.events import Event, InvalidEvent, encode_payload
 from schema.fingerprint import canonical
 from schema.keys import EntryId
 from schema.tables import iso, outbox_entry
@@ -66,7 +66,7 @@ def emit(where: Any, what: Event | Sequence[Event]) -> Any:
     connection = _connection(where)
     if isinstance(what, Event):
         return _append(connection, what)
-    events = list(what)
+    events = _events(what)
     if len(events) == 1:
         return [_append(connection, events[0])]
     return _append_all(connection, events)
@@ -76,9 +76,28 @@ def _emit_sync(where: Any, what: Event | Sequence[Event]) -> Any:
     return cast(Any, emit)(where, what)
 
 
+def _events(what: object) -> list[Event]:
+    """Give the events of a sequence; raises `InvalidEvent`, with the cure, for anything else."""
+    one_thing = isinstance(what, str | bytes | Mapping) or not isinstance(what, Iterable)
+    events: list[object] = [what] if one_thing else list(cast(Iterable[object], what))
+    for one in events:
+        if not isinstance(one, Event):
+            raise InvalidEvent(
+                "event",
+                f"is a {type(one).__name__}; make one, such as ParticipantDeferred(…), or read a "
+                "mapping with schema.events.decode(…)",
+            )
+    return cast(list[Event], events)
+
+
 def _connection(where: Session | scoped_session[Session] | Connection) -> Connection:
     # The registry passes only some of a session's methods on.
     session = where() if isinstance(where, scoped_session) else where
+    if not isinstance(cast(object, session), Session | Connection):
+        raise OutsideTransaction(
+            f"emit() was given no transaction but {type(session).__name__}; give it the Session or "
+            "Connection of the transaction that makes the change"
+        )
     if not session.in_transaction():
         raise OutsideTransaction(
             "emit() found no open transaction; call it inside the one that makes the change, "

@@ -320,13 +320,29 @@ EVENTS: Mapping[str, type[Event]] = {
 """Every event by its name on the wire."""
 
 
+LONGEST_NAME_SHOWN = 100
+"""Characters of a field's name that a refusal repeats."""
+
+
 def parse(line: str | bytes) -> Event:
     """Read one event from a line of JSON; raises `InvalidEvent`."""
     try:
-        fields = json.loads(line, parse_constant=_no_number)
+        fields = json.loads(line, parse_constant=_no_number, object_pairs_hook=_named_once)
+    except InvalidEvent:
+        raise
     except (ValueError, RecursionError):
         raise InvalidEvent("line", "is not JSON; write one JSON object a line") from None
     return decode(fields)
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object; a field named twice is refused, for nobody can say which one was meant."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidEvent(twice[:LONGEST_NAME_SHOWN], "is there twice; give it once")
+    return made
 
 
 def decode(fields: object) -> Event:

@@ -238,6 +238,28 @@ def test_where_every_statement_commits_by_itself_it_refuses(database: Database) 
     assert all_entries(database) == []
 
 
+@pytest.mark.parametrize(
+    "what", [{"event": "participant_resumed"}, "participant_resumed", 5, [None]]
+)
+def test_what_is_no_event_is_refused_with_the_cure(database: Database, what: Any) -> None:
+    with (
+        database.transaction() as connection,
+        pytest.raises(InvalidEvent, match=r"event: is a \w+; make one, such as Participant"),
+    ):
+        emit(connection, what)
+
+    assert all_entries(database) == []
+
+
+def test_an_engine_is_no_transaction(database: Database) -> None:
+    engine: Any = database.engine
+
+    with pytest.raises(
+        OutsideTransaction, match="was given no transaction but Engine; give it the Session"
+    ):
+        emit(engine, deferred())
+
+
 # the same event twice
 
 

@@ -162,6 +162,15 @@ def test_what_is_no_json_is_refused(line: str) -> None:
         parse(line)
 
 
+@pytest.mark.parametrize("field", ["source_id", "state"])
+def test_a_field_that_is_there_twice_is_refused(field: str) -> None:
+    inner = '{"state": {"full_name": "A", "full_name": "B"}}'
+    line = '{"source_id": "E-1", "source_id": "E-2"}' if field == "source_id" else inner
+
+    with pytest.raises(InvalidEvent, match=r"(source_id|full_name): is there twice; give it once"):
+        parse(line)
+
+
 @pytest.mark.parametrize("length", [1, MAX_NAME_LENGTH])
 def test_a_name_just_inside_its_limits_enters(length: int) -> None:
     assert decode(DEFERRED | {"source_id": "é" * length}).source_id == "é" * length
