@@ -18,9 +18,10 @@ from sqlalchemy.exc import DBAPIError
 
 from outbox import attempts, entries, gates
 from outbox.admission import Go, cause, decide
+from outbox.decided import agreeing, settled_without_call
 from outbox.errors import QuotaAway
 from outbox.gates import Gate
-from outbox.relay import Ring, agreeing, settled_without_call
+from outbox.relay import Ring
 from outbox.retry import KEY_RECHECK, After, Moment, Timing, after, bury, put_back
 from records import store
 from records.fold import Folded, accept, release

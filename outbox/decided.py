@@ -1,0 +1,67 @@
+"""What admission decided, carried out on a record: pure, but for a line in the log.
+
+One idea: the relay and the workers decide about the same records, and what a decision without a
+call makes of one must not depend on who came by first.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+
+from outbox.admission import Aside, Close, Park
+from outbox.retry import bury, put_off
+from records.fold import Agrees, accept
+from schema.contract import Contract
+from schema.fingerprint import Json
+from schema.keys import EntryId, RecordKey
+from schema.record import Problem, Record
+from schema.states import Closed, Reason, RecordState
+
+logger = structlog.get_logger(__name__)
+
+
+def agreeing(contract: Contract, key: RecordKey) -> Agrees:
+    """Give the contract's word on what agrees, for one record."""
+
+    def agrees(name: str, wanted: Json, accepted: Mapping[str, Json]) -> bool:
+        return contract.agrees(key, name, wanted, accepted)
+
+    return agrees
+
+
+def settled_without_call(
+    one: Record, decision: Close | Park | Aside, contract: Contract, now: datetime
+) -> tuple[Record, Mapping[EntryId, Closed]]:
+    """Carry out a decision that needs no call: the record as it then is, and what it closes."""
+    free = one.but(lease_until=None, takes=0)
+    match decision:
+        case Close():
+            folded = accept(
+                free,
+                one.accepted or {},
+                agrees=agreeing(contract, one.key),
+                status_field=contract.kinds[one.key.kind].status_field,
+                now=now,
+            )
+            closed = folded.record.but(accepted=one.accepted, accepted_at=one.accepted_at)
+            return _if_settled(closed, now), folded.closed
+        case Park(reason=reason, due_at=due_at, waits_for=waits_for):
+            return replace(put_off(free, reason, due_at), waits_for=waits_for), {}
+        case Aside(problem=problem):
+            aside = bury(free, problem, state=decision.state)
+            logger.info("record_put_aside", record_key=str(one.key), reason=problem.reason.value)
+            return aside, {}
+
+
+def _if_settled(one: Record, now: datetime) -> Record:
+    """Hold what nothing can be sent for though it differs: due again, it would be so for ever."""
+    if one.state is not RecordState.WAITING:
+        return one
+    fields = ", ".join((*one.pending, *(move.to for move in one.path)))
+    problem = Problem(
+        reason=Reason.DOES_NOT_SETTLE,
+        detail=f"{fields} still differs, but there is nothing that could be sent for it",
+    )
+    return one.but(state=RecordState.HELD, reason=problem.reason, problem=problem, due_at=None)
