@@ -154,7 +154,7 @@ def _rule(
         case Transient(detail=detail):
             return _failed(record, call, detail, moment), None
         case Later(refusals=refusals):
-            until = just_after_midnight(moment.server_now)
+            until = _tomorrow_there(moment)
             wait = Problem(reason=Reason.SNOOZED, detail=_words(refusals), operation=call.operation)
             return replace(put_off(record, Reason.SNOOZED, until), problem=wait, takes=0), None
         case Refused():
@@ -178,6 +178,14 @@ def _rule(
             ), None
         case _:
             raise TypeError(f"{type(outcome).__name__} is settled elsewhere")
+
+
+def _tomorrow_there(moment: Moment) -> datetime:
+    """Give when it is just after midnight in London by the server's clock, told by ours.
+
+    Due at midnight by a clock that is ahead of theirs, it would be refused at once, again and again.
+    """
+    return moment.now + (just_after_midnight(moment.server_now) - moment.server_now)
 
 
 def put_off(record: Record, reason: Reason | None, due_at: datetime) -> Record:

@@ -417,13 +417,31 @@ def test_a_create_that_a_look_finds_is_made_once(known: Outbox) -> None:
 # later, conflict, invalid
 
 
+def test_a_clock_of_ours_that_is_ahead_of_theirs_asks_once_a_day_not_all_the_time(
+    known: Outbox,
+) -> None:
+    known.api.server_date = NOON - timedelta(minutes=10)
+    known.api.then(Later(refusals=a_refusal("declaration", "try again tomorrow")))
+    known.emit(deferred())
+    known.run()
+    known.wait(hours=12, minutes=5)
+    known.run()
+    assert known.api.operations == ["defer"]
+
+    known.wait(minutes=6)
+    known.run()
+
+    assert known.api.operations == ["defer", "defer"]
+
+
 def test_not_today_is_tried_again_just_after_midnight_in_london(known: Outbox) -> None:
     known.api.server_date = datetime(2026, 2, 10, 12, 0, 3, tzinfo=UTC)
     known.api.then(Later(refusals=a_refusal("declaration", "try again tomorrow")))
     (entry,) = known.emit(deferred())
     known.run()
     assert stands(known) == (RecordState.WAITING, Reason.SNOOZED)
-    assert known.record().due_at == datetime(2026, 2, 11, 0, 1, tzinfo=UTC)
+    # Their clock is 3 s ahead of ours, so their midnight comes 3 s before ours.
+    assert known.record().due_at == datetime(2026, 2, 11, 0, 0, 57, tzinfo=UTC)
     known.wait(hours=12)
     known.run()
     assert known.api.operations == ["defer"]

@@ -137,9 +137,24 @@ def test_a_record_is_given_up_only_after_the_tries_and_a_day(
     assert came(Transient(detail="no route"), tired).folded.record.state is state
 
 
-def test_tomorrow_means_just_after_midnight_in_london_by_the_servers_clock() -> None:
-    summer_evening = datetime(2026, 6, 30, 21, 30, tzinfo=UTC)
-    moment = Moment(now=NOON, server_now=summer_evening, dice=Random(1))
+@pytest.mark.parametrize("skew", [timedelta(0), timedelta(minutes=7), timedelta(minutes=-7)])
+@pytest.mark.parametrize(
+    ("there", "midnight"),
+    [
+        pytest.param("2026-02-10T12:00", "2026-02-11T00:01", id="winter"),
+        pytest.param("2026-06-30T21:30", "2026-06-30T23:01", id="a summer evening"),
+        pytest.param("2026-02-10T23:58", "2026-02-11T00:01", id="two minutes before midnight"),
+        pytest.param("2026-03-29T00:30", "2026-03-29T23:01", id="the night the clocks go forward"),
+        pytest.param("2026-03-28T23:59", "2026-03-29T00:01", id="the minute before that night"),
+        pytest.param("2026-10-24T22:59", "2026-10-24T23:01", id="before the clocks go back"),
+        pytest.param("2026-10-25T00:30", "2026-10-26T00:01", id="the long day"),
+    ],
+)
+def test_tomorrow_means_just_after_midnight_in_london_by_the_servers_clock(
+    there: str, midnight: str, skew: timedelta
+) -> None:
+    server_now = datetime.fromisoformat(there).replace(tzinfo=UTC)
+    moment = Moment(now=server_now + skew, server_now=server_now, dice=Random(1))
 
     ended = after(
         Later(refusals=a_refusal("declaration", "try again tomorrow")),
@@ -150,8 +165,8 @@ def test_tomorrow_means_just_after_midnight_in_london_by_the_servers_clock() -> 
         moment=moment,
     )
 
-    midnight = datetime(2026, 6, 30, 23, 1, tzinfo=UTC)
-    assert stands(ended) == (RecordState.WAITING, Reason.SNOOZED, midnight)
+    due_at = datetime.fromisoformat(midnight).replace(tzinfo=UTC) + skew
+    assert stands(ended) == (RecordState.WAITING, Reason.SNOOZED, due_at)
     assert ended.folded.record.tries == 0
 
 
