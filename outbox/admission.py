@@ -84,8 +84,13 @@ def allowance(record: Record, contract: Contract) -> int:
 
 
 def cause(record: Record, kin: Sequence[Record]) -> str:
-    """Hash what a request was planned from besides its own content: what is accepted around it."""
-    around = sorted((str(one.key), one.accepted) for one in (record, *kin))
+    """Hash what a request was planned from besides its own content: what is accepted around it.
+
+    A record of which nothing is known is no part of it: that there is one changes nothing there.
+    """
+    around = sorted(
+        (str(one.key), one.accepted) for one in (record, *kin) if one.accepted is not None
+    )
     return fingerprint([[key, accepted] for key, accepted in around])
 
 
@@ -95,6 +100,9 @@ def _follow(plan: Plan, record: Record, kin: Sequence[Record], now: datetime) ->
             return Close()
         case Call():
             return _worth(plan, record, kin, now)
+        case WaitFor() if (refusal := _all_refused(record)) is not None:
+            # What it would wait for was not asked for; that it was refused is what a person must see.
+            return Aside(problem=refusal)
         case WaitFor(whom=whom, key=key):
             return Park(
                 reason=Reason.WAITING_FOR,
@@ -109,9 +117,9 @@ def _follow(plan: Plan, record: Record, kin: Sequence[Record], now: datetime) ->
 
 def _worth(call: Call, record: Record, kin: Sequence[Record], now: datetime) -> Decision:
     request = call.request.fingerprint()
-    lock = record.locks.get(request)
-    if lock is not None and _still_locked(lock, record, kin):
-        return Aside(problem=record.problem or _locked(call))
+    lock = _lock_on(request, record, kin)
+    if lock is not None:
+        return Aside(problem=lock.problem or _locked(call))
     if record.already == request:
         return Aside(problem=_not_so(call))
     if call.request.writes and record.allowance is not None and record.calls >= record.allowance:
@@ -123,9 +131,25 @@ def _worth(call: Call, record: Record, kin: Sequence[Record], now: datetime) -> 
     return Go(call=call)
 
 
-def _still_locked(lock: Lock, record: Record, kin: Sequence[Record]) -> bool:
-    """Whether nothing has changed that could heal a refused request."""
-    return lock.data or lock.cause == cause(record, kin)
+def _lock_on(request: str, record: Record, kin: Sequence[Record]) -> Lock | None:
+    """Find the refusal that keeps a request from being sent again; nothing has healed it yet.
+
+    Among kin too: a claim made anew after a void is another record, and the same request.
+    """
+    for one in (record, *kin):
+        lock = one.locks.get(request)
+        if lock is not None and (lock.data or lock.cause == cause(record, kin)):
+            return lock
+    return None
+
+
+def _all_refused(record: Record) -> Problem | None:
+    """Give what was said to what is left of a record, if all of it was refused."""
+    refused = [lock for lock in record.locks.values() if lock.entries and lock.problem]
+    left = record.entries()
+    if not left or not left <= {entry for lock in refused for entry in lock.entries}:
+        return None
+    return max(refused, key=lambda lock: lock.entries).problem
 
 
 def _goes_first(record: Record, kin: Sequence[Record], now: datetime) -> Record | None:

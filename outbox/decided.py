@@ -65,3 +65,24 @@ def _if_settled(one: Record, now: datetime) -> Record:
         detail=f"{fields} still differs, but there is nothing that could be sent for it",
     )
     return one.but(state=RecordState.HELD, reason=problem.reason, problem=problem, due_at=None)
+
+
+def waits(one: Record) -> bool:
+    """Whether a record waits for another one of its family, or for an event."""
+    return one.state is RecordState.WAITING and one.reason is Reason.WAITING_FOR
+
+
+def may_heal(one: Record) -> bool:
+    """Whether what has become of a kin may heal a dead letter; admission decides it anew.
+
+    A refusal for the state there, and what was found invalid here: both were judged by the kin too.
+    """
+    if one.state is not RecordState.DEAD or one.mark is not None:
+        return False
+    refused = one.reason is Reason.REFUSED and any(not lock.data for lock in one.locks.values())
+    return refused or one.reason is Reason.INVALID_HERE
+
+
+def wake(one: Record, now: datetime) -> Record:
+    """Let a record be decided about anew."""
+    return one.but(due_at=now, state=RecordState.WAITING, reason=Reason.WAITING_FOR)

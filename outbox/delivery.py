@@ -18,18 +18,18 @@ from sqlalchemy.exc import DBAPIError
 
 from outbox import attempts, entries, gates
 from outbox.admission import Go, cause, decide
-from outbox.decided import agreeing, settled_without_call
+from outbox.decided import agreeing, may_heal, settled_without_call, waits, wake
 from outbox.errors import QuotaAway
 from outbox.gates import Gate
 from outbox.relay import Ring
-from outbox.retry import KEY_RECHECK, After, Moment, Timing, after, bury, put_back
+from outbox.retry import KEY_RECHECK, After, Moment, Timing, after, bury, carried, put_back
 from records import store
 from records.fold import Folded, accept, release
 from runtime.clock import Clock
 from runtime.database import Database
 from runtime.points import Point, reach
 from schema.contract import Contract
-from schema.keys import AttemptId, EntryId
+from schema.keys import AttemptId
 from schema.outcomes import Came, Delivered, OutcomeName, Throttled, detail_of, name_of
 from schema.plans import Call
 from schema.record import Mark, Problem, Record
@@ -335,7 +335,7 @@ class Deliverer:
                 closed=ended.folded.closed,
                 now=now,
             )
-            _wake(connection, kin, now)
+            _wake(connection, kin, now, moved=_moved(record, written))
             if ended.shut is not None:
                 gates.shut(
                     connection,
@@ -434,18 +434,13 @@ def _same_thing(taken: _Taken, record: Record, kin: Sequence[Record]) -> bool:
 
 
 def _mark(record: Record, call: Call, now: datetime) -> Mark:
-    carried: set[EntryId] = {
-        record.pending[name].stamp.entry for name in call.fields if name in record.pending
-    }
     move = record.path[0].stamp.entry if call.move and record.path else None
-    if move is not None:
-        carried.add(move)
     return Mark(
         attempt=AttemptId(0),  # set when its row is there
         operation=call.operation,
         fingerprint=call.request.fingerprint(),
         fields=call.fields,
-        entries=tuple(sorted(carried)),
+        entries=carried(record, call),
         move=move,
         at=now,
     )
@@ -465,20 +460,16 @@ def _written(came: Came, now: datetime) -> attempts.Settled:
     )
 
 
-def _wake(connection: Connection, kin: Sequence[Record], now: datetime) -> None:
+def _moved(before: Record, written: Record) -> bool:
+    """Whether a call told something new of a record: what its kin may have been refused for."""
+    return (before.accepted, before.remote_id) != (written.accepted, written.remote_id)
+
+
+def _wake(connection: Connection, kin: Sequence[Record], now: datetime, *, moved: bool) -> None:
     """Make kin due that wait for one another; their rows are locked, so none can park unseen."""
-    waiting = [
-        one.but(due_at=now, state=RecordState.WAITING, reason=Reason.WAITING_FOR)
-        for one in kin
-        if (one.state is RecordState.WAITING and one.reason is Reason.WAITING_FOR) or _may_heal(one)
-    ]
-    store.update_all(connection, waiting)
-
-
-def _may_heal(one: Record) -> bool:
-    """Whether what has become of a kin may heal a refusal; admission decides it."""
-    refused = one.state is RecordState.DEAD and one.reason is Reason.REFUSED
-    return refused and any(not lock.data for lock in one.locks.values())
+    store.update_all(
+        connection, [wake(one, now) for one in kin if waits(one) or (moved and may_heal(one))]
+    )
 
 
 def _tell(taken: _Taken, came: Came, record: Record) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from outbox import attempts, entries, gates
 from outbox.admission import Go, allowance, decide
-from outbox.decided import agreeing, settled_without_call
+from outbox.decided import agreeing, may_heal, settled_without_call, wake
 from outbox.entries import Entry
 from outbox.retry import Timing, lapse
 from records import store
@@ -487,6 +487,7 @@ class Folding:
     # write
 
     def _write(self) -> None:
+        self._heal_kin()
         now = [one for family in self._families.values() for one in family.values()]
         fresh = [one for one in now if one.id == 0]
         if store.insert_all(self._connection, fresh) != len(fresh):
@@ -499,6 +500,16 @@ class Folding:
         entries.keep(self._connection, {entry: known[key] for entry, key in self._of_entry.items()})
         entries.close(self._connection, self._closed, now=self._now)
         self._wake(now)
+
+    def _heal_kin(self) -> None:
+        """Decide anew about what was refused, or not sent, under another link of the head."""
+        for name, family in self._families.items():
+            head = next((one for one in family.values() if str(one.key) == name), None)
+            if head is None or not self._newly_linked(head):
+                continue
+            for key, one in family.items():
+                if may_heal(one):
+                    family[key] = wake(one, self._now)
 
     def _ids(self, fresh: Sequence[Record]) -> Mapping[RecordKey, RecordId]:
         if not fresh:

@@ -3,12 +3,14 @@
 One idea: each outcome has exactly one rule, and only real failures count as a try.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 
 from records.fold import Folded, release
 from schema.days import just_after_midnight
+from schema.keys import EntryId
 from schema.outcomes import (
     AlreadyThere,
     Blame,
@@ -41,6 +43,10 @@ PATIENCE = timedelta(hours=24)
 
 TAKES = 5
 """Takings in a row without an orderly end before a record counts as one that kills its worker."""
+
+LOCKS = 50
+"""How many refused requests are kept with a record, the newest. A local system that sends one bad
+value after the other makes its row grow no further; what is forgotten may be refused once more."""
 
 LOOK_SOON = timedelta(seconds=1)
 """How soon to look when an unclear answer came: the call is over, nothing can land any more."""
@@ -102,10 +108,19 @@ def after(
     """Say what becomes of a taken record after an outcome other than `Delivered`."""
     if isinstance(outcome, InDoubt):
         return After(folded=Folded(record=_doubt(record, outcome, timing, moment)))
+    asked = _Asked(call=call, cause=cause, entries=carried(record, call))
     # A look-up never takes the mark off: the doubt it was to settle is still one.
     freed = release(record) if call.request.writes else Folded(record=record)
-    ended, shut = _rule(outcome, freed.record, call, cause, timing, moment)
+    ended, shut = _rule(outcome, freed.record, asked, timing, moment)
     return After(folded=replace(freed, record=ended), shut=shut)
+
+
+def carried(record: Record, call: Call) -> tuple[EntryId, ...]:
+    """Give the entries whose wishes a call carries."""
+    entries = {record.pending[name].stamp.entry for name in call.fields if name in record.pending}
+    if call.move and record.path:
+        entries.add(record.path[0].stamp.entry)
+    return tuple(sorted(entries))
 
 
 def lapse(record: Record, *, timing: Timing, now: datetime) -> Record:
@@ -143,9 +158,19 @@ def put_back(record: Record, reason: Reason | None, due_at: datetime) -> Record:
     return replace(put_off(record, reason, due_at), takes=max(0, record.takes - 1))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A call that was made, what it was planned from, hashed, and the entries it carried."""
+
+    call: Call
+    cause: str
+    entries: tuple[EntryId, ...]
+
+
 def _rule(
-    outcome: Outcome, record: Record, call: Call, cause: str, timing: Timing, moment: Moment
+    outcome: Outcome, record: Record, asked: _Asked, timing: Timing, moment: Moment
 ) -> tuple[Record, Shut | None]:
+    call = asked.call
     match outcome:
         case AlreadyThere():
             return _look(record, call, moment), None
@@ -158,7 +183,7 @@ def _rule(
             wait = Problem(reason=Reason.SNOOZED, detail=_words(refusals), operation=call.operation)
             return replace(put_off(record, Reason.SNOOZED, until), problem=wait, takes=0), None
         case Refused():
-            return _refused(record, call, outcome, cause, moment), None
+            return _refused(record, asked, outcome, moment), None
         case KeyRefused(status=status):
             return _key_refused(record, status, moment)
         case InvalidHere(field=field, detail=detail):
@@ -250,9 +275,8 @@ def _doubt(record: Record, outcome: InDoubt, timing: Timing, moment: Moment) -> 
     )
 
 
-def _refused(record: Record, call: Call, outcome: Refused, cause: str, moment: Moment) -> Record:
-    request = call.request.fingerprint()
-    lock = Lock(fingerprint=request, data=outcome.blame is Blame.DATA, cause=cause)
+def _refused(record: Record, asked: _Asked, outcome: Refused, moment: Moment) -> Record:
+    call = asked.call
     problem = Problem(
         reason=Reason.REFUSED,
         detail=_words(outcome.refusals) or f"the API answered {outcome.status} without a reason",
@@ -260,21 +284,31 @@ def _refused(record: Record, call: Call, outcome: Refused, cause: str, moment: M
         operation=call.operation,
         status=outcome.status,
     )
-    if not call.request.writes and record.mark is not None:
+    if not call.request.writes:
         return bury(record, problem)
-    locked = replace(
-        record, locks={**record.locks, request: lock}, calls=record.calls + call.request.writes
+    lock = Lock(
+        fingerprint=call.request.fingerprint(),
+        data=outcome.blame is Blame.DATA,
+        cause=asked.cause,
+        entries=asked.entries,
+        problem=problem,
     )
+    locked = record.but(locks=_with(record.locks, lock), calls=record.calls + 1)
     if moment.moved_on or _left(record, call):
         # What is wanted beyond the refused request goes on; admission finds what is locked.
         return replace(put_off(locked, None, moment.now), problem=problem, takes=0)
     return bury(locked, problem)
 
 
+def _with(locks: Mapping[str, Lock], lock: Lock) -> dict[str, Lock]:
+    """Keep a lock beside the others, the newest `LOCKS` of them."""
+    kept = {**locks, lock.fingerprint: lock}
+    newest = sorted(kept.values(), key=lambda one: max(one.entries, default=0), reverse=True)
+    return {one.fingerprint: one for one in newest[:LOCKS]}
+
+
 def _left(record: Record, call: Call) -> bool:
     """Whether anything is wanted beyond what a write carried."""
-    if not call.request.writes:
-        return False
     moves = len(record.path) - (1 if call.move else 0)
     return moves > 0 or bool(record.pending.keys() - call.fields.keys())
 

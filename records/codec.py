@@ -222,7 +222,18 @@ def mark_json(mark: Mark) -> dict[str, Json]:
 
 
 def _read_locks(value: Mapping[str, Any] | None) -> dict[str, Lock]:
-    return {name: Lock(**lock) for name, lock in (value or {}).items()}
+    return {name: _read_lock(lock) for name, lock in value.items()} if value else {}
+
+
+def _read_lock(value: Mapping[str, Any]) -> Lock:
+    problem = value.get("problem")
+    return Lock(
+        fingerprint=value["fingerprint"],
+        data=value["data"],
+        cause=value["cause"],
+        entries=tuple(EntryId(entry) for entry in value.get("entries", ())),
+        problem=None if problem is None else read_problem(problem),
+    )
 
 
 def _read_mark(value: Mapping[str, Any]) -> Mark:
@@ -238,7 +249,13 @@ def _read_mark(value: Mapping[str, Any]) -> Mark:
 
 
 def _lock(lock: Lock) -> dict[str, Json]:
-    return {"fingerprint": lock.fingerprint, "data": lock.data, "cause": lock.cause}
+    return {
+        "fingerprint": lock.fingerprint,
+        "data": lock.data,
+        "cause": lock.cause,
+        "entries": list(lock.entries),
+        "problem": None if lock.problem is None else problem_json(lock.problem),
+    }
 
 
 def _read_time(text: str) -> datetime:

@@ -633,7 +633,7 @@ def _stand(record: Record, conflict: Problem | None, now: datetime) -> Record:
             waits_for=None,
             lease_until=None,
             problem=None,
-            locks={},
+            locks={name: lock for name, lock in record.locks.items() if lock.data},
             tries=0,
             takes=0,
             calls=0,

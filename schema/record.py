@@ -83,18 +83,6 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lock:
-    """A refused request: not sent again as it is.
-
-    `cause` is what it was planned from, hashed: a `state` refusal heals when that changes too.
-    """
-
-    fingerprint: str
-    data: bool
-    cause: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """Why a person is needed, in words: what the desk shows."""
 
@@ -103,6 +91,21 @@ class Problem:
     field: str | None = None
     operation: str | None = None
     status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """A refused request: not sent again as it is.
+
+    `cause` is what it was planned from, hashed: a `state` refusal heals when that changes too.
+    `entries` are those it carried, `problem` is what was said to it.
+    """
+
+    fingerprint: str
+    data: bool
+    cause: str
+    entries: tuple[EntryId, ...] = ()
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +148,7 @@ class Record:
 
     mark: Mark | None = None
     locks: Mapping[str, Lock] = field(default_factory=dict[str, Lock])
-    """The refused requests, by fingerprint, until the record is in step."""
+    """The refused requests, by fingerprint. In step, those for their data stay."""
     problem: Problem | None = None
 
     token: LeaseToken = LeaseToken(0)

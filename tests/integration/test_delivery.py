@@ -10,8 +10,10 @@ from outbox.gates import Gate
 from schema.contract import ABSENT
 from schema.events import (
     DeclarationMade,
+    DeclarationVoided,
     Event,
     ParticipantResumed,
+    ParticipantWithdrawn,
     decode,
 )
 from schema.outcomes import (
@@ -256,7 +258,101 @@ def test_a_newer_event_heals_a_refused_record(known: Outbox) -> None:
 
     assert known.how(refused, right) == ["superseded", "delivered"]
     assert stands(known) == (RecordState.IN_STEP, None)
-    assert known.record().locks == {}
+
+
+def test_what_was_refused_for_its_data_is_not_sent_again_after_something_else_was(
+    known: Outbox,
+) -> None:
+    known.api.then(Refused(status=422, refusals=a_refusal("s", "no"), blame=Blame.DATA))
+    known.emit(to_schedule("ecf-reduced-september"))
+    known.run()
+    known.emit(to_schedule("ecf-extended-september"))
+    known.run()
+
+    known.emit(to_schedule("ecf-reduced-september"))
+    known.run()
+
+    assert known.api.writes == ["change_schedule", "change_schedule"]
+    assert known.api.people[PERSON]["schedule_identifier"] == "ecf-extended-september"
+    assert stands(known) == (RecordState.DEAD, Reason.REFUSED)
+    assert known.record().problem == next(iter(known.record().locks.values())).problem
+
+
+def test_a_refused_claim_is_not_sent_again_by_voiding_it_and_making_it_anew(known: Outbox) -> None:
+    known.api.then(Refused(status=422, refusals=a_refusal(), blame=Blame.DATA))
+    known.emit(declared())
+    known.run()
+
+    known.emit(DeclarationVoided(source_id="E-1", declaration_type="started"), declared())
+    known.run()
+
+    assert known.api.writes == ["declare"]
+    second = known.record(part="started", number=2)
+    assert (second.state, second.reason) == (RecordState.DEAD, Reason.REFUSED)
+
+
+@pytest.mark.parametrize("blame", list(Blame))
+def test_the_refused_one_of_two_steps_stands_before_a_person_once_the_other_is_made(
+    known: Outbox, blame: Blame
+) -> None:
+    known.api.then(Refused(status=422, refusals=a_refusal("schedule", "no"), blame=blame))
+    schedule, status = known.emit(to_schedule("ecf-extended-september"), deferred())
+
+    known.run()
+
+    assert known.api.writes == ["change_schedule", "defer"]
+    assert known.how(schedule, status) == ["folded", "delivered"]
+    assert stands(known) == (RecordState.DEAD, Reason.REFUSED)
+    problem = known.record().problem
+    assert problem is not None
+    assert problem.detail == "schedule: no"
+
+
+def test_a_refusal_for_the_state_there_heals_when_a_kin_is_told_something_new(
+    known: Outbox,
+) -> None:
+    known.api.then(Refused(status=422, refusals=a_refusal(), blame=Blame.STATE))
+    (claim,) = known.emit(declared())
+    known.run()
+    assert known.record(part="started").state is RecordState.DEAD
+
+    known.emit(deferred())
+    known.run()
+
+    assert known.api.writes == ["declare", "defer", "declare"]
+    assert known.how(claim) == ["delivered"]
+
+
+def test_a_refusal_for_the_state_there_is_not_sent_again_for_a_kin_that_learned_nothing(
+    known: Outbox,
+) -> None:
+    known.api.then(
+        Refused(status=422, refusals=a_refusal(), blame=Blame.STATE), Transient(detail="no route")
+    )
+    known.emit(declared())
+    known.run()
+
+    known.emit(deferred())
+    known.run()
+
+    assert known.api.writes == ["declare", "defer"]
+    assert known.record(part="started").state is RecordState.DEAD
+
+
+def test_what_was_invalid_here_goes_once_its_kin_make_it_valid(known: Outbox) -> None:
+    known.api.people[PERSON]["status_date"] = "2025-12-01T09:00:00Z"
+    known.emit(ParticipantWithdrawn(source_id="E-1", reason="other"))
+    known.run()
+    (claim,) = known.emit(declared())
+    known.run()
+    assert known.how(claim) == ["folded"]
+    assert known.record(part="started").reason is Reason.INVALID_HERE
+
+    known.emit(ParticipantResumed(source_id="E-1"))
+    known.run()
+
+    assert known.api.writes == ["withdraw", "resume", "declare"]
+    assert known.how(claim) == ["delivered"]
 
 
 def test_steps_that_do_not_depend_on_a_refused_one_go_on(known: Outbox) -> None:

@@ -21,7 +21,9 @@ from schema.events import (
     ParticipantWithdrawn,
     decode,
 )
+from schema.outcomes import Blame, Refused
 from schema.states import GateReason, Lane, Reason, RecordState
+from tests.support.api import a_refusal
 from tests.support.builders import ECT, MENTOR, OTHER_PERSON, PERSON, an_enrolment
 from tests.support.clock import NOON
 from tests.support.outbox import Outbox
@@ -194,6 +196,22 @@ def test_a_delivered_record_that_is_linked_anew_is_held(outbox: Outbox) -> None:
     record = outbox.record()
     assert (record.state, record.reason) == (RecordState.HELD, Reason.RELINKED)
     assert record.remote_id == PERSON
+
+
+def test_what_was_refused_under_a_wrong_link_goes_once_the_link_is_right(outbox: Outbox) -> None:
+    outbox.api.people[OTHER_PERSON] = an_enrolment()
+    outbox.api.then(Refused(status=422, refusals=a_refusal("participant_id"), blame=Blame.STATE))
+    outbox.link()
+    (claim,) = outbox.emit(declared())
+    outbox.run()
+    assert outbox.record(part="started").state is RecordState.DEAD
+
+    outbox.link("E-1", OTHER_PERSON)
+    outbox.run()
+
+    assert outbox.how(claim) == ["delivered"]
+    (there,) = outbox.api.declarations.values()
+    assert there["participant_id"] == OTHER_PERSON
 
 
 def test_kin_go_in_the_order_in_which_they_were_asked_for(outbox: Outbox) -> None:

@@ -220,13 +220,16 @@ def test_in_step_means_a_fresh_start() -> None:
         allowance=3,
         first_try_at=NOON,
         already="f",
-        locks={"f": Lock(fingerprint="f", data=True, cause="c")},
+        locks={
+            "data": Lock(fingerprint="data", data=True, cause="c"),
+            "state": Lock(fingerprint="state", data=False, cause="c"),
+        },
     )
 
     after = answered(worn, an_enrolment(schedule_identifier=WANTED)).record
 
     assert (after.tries, after.calls, after.takes, after.allowance) == (0, 0, 0, None)
-    assert after.locks == {}
+    assert after.locks.keys() == {"data"}, "the same bad data stays the same bad data"
     assert (after.already, after.first_try_at, after.problem) == (None,) * 3
 
 

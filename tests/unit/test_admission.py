@@ -139,13 +139,14 @@ def test_beside_an_entry_that_cannot_be_read_the_rest_goes_on_first() -> None:
 # what was answered before
 
 
-def a_lock(request: str, *, data: bool, cause: str) -> dict[str, Lock]:
-    return {request: Lock(fingerprint=request, data=data, cause=cause)}
+def a_lock(request: str, *, data: bool, cause: str, **more: Any) -> dict[str, Lock]:
+    return {request: Lock(fingerprint=request, data=data, cause=cause, **more)}
 
 
 def test_a_request_refused_for_its_data_is_not_sent_again_whatever_is_accepted() -> None:
     refusal = Problem(reason=Reason.REFUSED, detail="no such schedule", status=422)
-    locked = changed(locks=a_lock(REQUEST, data=True, cause="old"), problem=refusal)
+    other = Problem(reason=Reason.SNOOZED, detail="not today")
+    locked = changed(locks=a_lock(REQUEST, data=True, cause="old", problem=refusal), problem=other)
 
     assert decide(locked, [], saying(CALL), NOON) == Aside(problem=refusal)
 
@@ -166,6 +167,35 @@ def test_a_refusal_for_what_is_there_heals_when_that_changes_here_or_among_kin()
     assert isinstance(decide(locked, [other], saying(CALL), NOON), Aside)
     assert decide(read, [other], saying(CALL), NOON) == Go(call=CALL)
     assert decide(locked, [kin_read], saying(CALL), NOON) == Go(call=CALL)
+
+
+def test_what_an_earlier_round_was_refused_for_its_data_is_not_sent_in_the_next() -> None:
+    first = kin(None, locks=a_lock(REQUEST, data=True, cause="old"))
+
+    assert isinstance(decide(changed(), [first], saying(CALL), NOON), Aside)
+
+
+def test_that_there_is_another_record_heals_nothing_while_nothing_is_known_of_it() -> None:
+    locked = changed()
+    locked = replace(locked, locks=a_lock(REQUEST, data=False, cause=cause(locked, [])))
+
+    assert isinstance(decide(locked, [kin(9)], saying(CALL), NOON), Aside)
+
+
+@pytest.mark.parametrize(
+    ("refused", "stands"), [((7,), Aside), ((7, 8), Aside), ((8,), Park), ((), Park)]
+)
+def test_what_was_refused_stands_before_a_person_though_it_would_have_to_wait_as_well(
+    refused: tuple[int, ...], stands: type[object]
+) -> None:
+    problem = Problem(reason=Reason.REFUSED, detail="no", status=422)
+    locks = a_lock("x", data=False, cause="old", entries=refused, problem=problem)
+
+    decision = decide(changed(7, locks=locks), [], saying(WaitFor(whom="resume")), NOON)
+
+    assert isinstance(decision, stands)
+    if isinstance(decision, Aside):
+        assert decision.problem == problem
 
 
 def test_already_twice_is_a_conflict() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from outbox.retry import (
     KEY_RECHECK,
+    LOCKS,
     LOOK_SOON,
     PATIENCE,
     TAKES,
@@ -24,6 +25,7 @@ from outbox.retry import (
     lapse,
     put_back,
 )
+from schema.keys import EntryId
 from schema.outcomes import (
     AlreadyThere,
     Blame,
@@ -181,14 +183,48 @@ def test_refused_is_dead_at_once_with_the_apis_words_and_its_request_locked(
 
     assert (ended.state, ended.reason, ended.due_at) == (RecordState.DEAD, Reason.REFUSED, None)
     request = WRITE.request.fingerprint()
-    assert ended.locks == {request: Lock(fingerprint=request, data=blame is Blame.DATA, cause="c")}
-    assert ended.problem == Problem(
+    problem = Problem(
         reason=Reason.REFUSED,
         detail="schedule_identifier: is not one of ours",
         field="schedule_identifier",
         operation="defer",
         status=422,
     )
+    assert ended.problem == problem
+    assert ended.locks == {
+        request: Lock(
+            fingerprint=request,
+            data=blame is Blame.DATA,
+            cause="c",
+            entries=(EntryId(7),),
+            problem=problem,
+        )
+    }
+
+
+def test_a_refused_read_is_dead_and_locks_nothing_so_that_a_newer_event_looks_again() -> None:
+    looking = taken(marked=False, look_first=True)
+    refused = Refused(status=404, refusals=a_refusal(), blame=Blame.STATE)
+
+    record = came(refused, looking, a_look()).folded.record
+
+    assert (record.state, record.reason, record.locks) == (RecordState.DEAD, Reason.REFUSED, {})
+
+
+def test_only_the_newest_refusals_are_kept() -> None:
+    refused = Refused(status=422, refusals=a_refusal(), blame=Blame.DATA)
+    record = taken()
+    for entry in range(LOCKS + 5):
+        record = replace(
+            record,
+            pending={"cohort": a_wish(str(entry), entry)},
+            mark=a_mark(entry, fields={"cohort": str(entry)}),
+        )
+        call = a_write({"cohort": entry}, fields={"cohort": str(entry)})
+        record = came(refused, record, call).folded.record
+
+    kept = sorted(entry for lock in record.locks.values() for entry in lock.entries)
+    assert kept == list(range(5, LOCKS + 5))
 
 
 def test_refused_with_more_to_send_goes_on_with_the_rest_and_keeps_the_refusal() -> None:
@@ -366,6 +402,17 @@ def test_try_tomorrow_is_no_taking_without_an_orderly_end() -> None:
     record = came(Later(refusals=a_refusal()), taken(takes=4)).folded.record
 
     assert record.takes == 0
+
+
+def test_any_number_of_tomorrows_is_no_reason_to_give_up() -> None:
+    record = taken(takes=0)
+    for _ in range(3 * TAKES):
+        record = came(Later(refusals=a_refusal()), record.but(takes=record.takes + 1)).folded.record
+
+    assert (record.state, record.reason) == (RecordState.WAITING, Reason.SNOOZED)
+    assert lapse(record.but(state=RecordState.TAKEN, takes=1), timing=TIMING, now=NOON).state is (
+        RecordState.WAITING
+    )
 
 
 def test_a_record_that_kills_its_worker_after_the_mark_stays_in_doubt_for_a_person() -> None:
