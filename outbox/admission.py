@@ -4,14 +4,16 @@ One idea: the contract says what comes next for one record; admission adds what 
 API: order among kin, what is locked, what was answered before, what does not settle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
+from records.conflict import Agrees, conflicts, without
 from records.fold import LINK, is_unreadable
 from schema.contract import Contract
-from schema.fingerprint import fingerprint
+from schema.fingerprint import Json, fingerprint
+from schema.keys import RecordKey
 from schema.plans import Call, Hold, InStep, Plan, Snooze, WaitFor
 from schema.record import Lock, Pending, Problem, Record
 from schema.states import HOLDS, Reason, RecordState
@@ -69,13 +71,33 @@ def decide(record: Record, kin: Sequence[Record], contract: Contract, now: datet
         return Aside(problem=_unusable_link(record))
     if not record.changed and not record.look_first:
         return Close()
-    unreadable = [wish for name, wish in record.pending.items() if is_unreadable(name)]
-    if not unreadable:
+    stuck = _stuck(record, contract)
+    if stuck is None:
         return _follow(contract.plan(record, kin, now), record, kin, now)
-    rest = {name: wish for name, wish in record.pending.items() if not is_unreadable(name)}
-    readable = record.but(pending=rest)
-    decision = _follow(contract.plan(readable, kin, now), readable, kin, now)
-    return Aside(problem=_unreadable(unreadable)) if isinstance(decision, Close) else decision
+    rest, problem = stuck
+    decision = _follow(contract.plan(rest, kin, now), rest, kin, now)
+    return Aside(problem=problem) if isinstance(decision, Close) else decision
+
+
+def agreeing(contract: Contract, key: RecordKey) -> Agrees:
+    """Give the contract's word on what agrees, for one record."""
+
+    def agrees(name: str, wanted: Json, accepted: Mapping[str, Json]) -> bool:
+        return contract.agrees(key, name, wanted, accepted)
+
+    return agrees
+
+
+def _stuck(record: Record, contract: Contract) -> tuple[Record, Problem] | None:
+    """Find what needs a person whatever the contract says; gives the rest, which goes on first."""
+    status_field = contract.kinds[record.key.kind].status_field
+    both = conflicts(record, agreeing(contract, record.key), status_field)
+    unreadable = [wish for name, wish in record.pending.items() if is_unreadable(name)]
+    if not both and not unreadable:
+        return None
+    rest = without(record, both, status_field)
+    pending = {name: wish for name, wish in rest.pending.items() if not is_unreadable(name)}
+    return rest.but(pending=pending), next(iter(both.values()), None) or _unreadable(unreadable)
 
 
 def allowance(record: Record, contract: Contract) -> int:

@@ -10,25 +10,15 @@ from datetime import datetime
 
 import structlog
 
-from outbox.admission import Aside, Close, Park
+from outbox.admission import Aside, Close, Park, agreeing
 from outbox.retry import bury, put_off
-from records.fold import Agrees, accept
+from records.fold import accept
 from schema.contract import Contract
-from schema.fingerprint import Json
-from schema.keys import EntryId, RecordKey
+from schema.keys import EntryId
 from schema.record import Problem, Record
 from schema.states import Closed, Reason, RecordState
 
 logger = structlog.get_logger(__name__)
-
-
-def agreeing(contract: Contract, key: RecordKey) -> Agrees:
-    """Give the contract's word on what agrees, for one record."""
-
-    def agrees(name: str, wanted: Json, accepted: Mapping[str, Json]) -> bool:
-        return contract.agrees(key, name, wanted, accepted)
-
-    return agrees
 
 
 def settled_without_call(

@@ -17,8 +17,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from outbox import attempts, entries, gates
-from outbox.admission import Go, cause, decide
-from outbox.decided import agreeing, may_heal, settled_without_call, waits, wake
+from outbox.admission import Go, agreeing, cause, decide
+from outbox.decided import may_heal, settled_without_call, waits, wake
 from outbox.errors import QuotaAway
 from outbox.gates import Gate
 from outbox.relay import Ring

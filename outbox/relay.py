@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from outbox import attempts, entries, gates
-from outbox.admission import Go, allowance, decide
-from outbox.decided import agreeing, may_heal, settled_without_call, wake
+from outbox.admission import Go, agreeing, allowance, decide
+from outbox.decided import may_heal, settled_without_call, wake
 from outbox.entries import Entry
 from outbox.retry import Timing, lapse
 from records import store

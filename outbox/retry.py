@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 
+from records.conflict import both_changed
 from records.fold import Folded, release
 from schema.days import just_after_midnight
 from schema.keys import EntryId
@@ -193,14 +194,9 @@ def _rule(
                     reason=Reason.INVALID_HERE, detail=detail, field=field, operation=call.operation
                 ),
             ), None
-        case Conflict(field=field, ours=ours, theirs=theirs):
-            detail = f"we ask for {ours}, the other side has made it {theirs}"
-            return bury(
-                record,
-                Problem(
-                    reason=Reason.CONFLICT, detail=detail, field=field, operation=call.operation
-                ),
-            ), None
+        case Conflict(field=field, base=base, ours=ours, theirs=theirs):
+            both = both_changed(field, base, ours, theirs)
+            return bury(record, replace(both, operation=call.operation)), None
         case _:
             raise TypeError(f"{type(outcome).__name__} is settled elsewhere")
 

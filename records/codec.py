@@ -110,6 +110,7 @@ def from_row(row: Sequence[Any]) -> Record:
         path=tuple(_read_move(move) for move in wanted.get("path", ())),
         path_base=wanted.get("path_base"),
         stamps={name: _read_stamp(stamp) for name, stamp in wanted.get("stamps", {}).items()},
+        words=wanted.get("words", {}),
         expected={
             name: Expectation(value=value, entry=EntryId(entry), since=_read_time(since))
             for name, (value, entry, since) in wanted.get("expected", {}).items()
@@ -145,17 +146,22 @@ def problem_json(problem: Problem) -> dict[str, Json]:
         "operation": problem.operation,
         "status": problem.status,
     }
+    if problem.sides is not None:
+        base, ours, theirs = problem.sides
+        parts["sides"] = {"base": base, "ours": ours, "theirs": theirs}
     return {name: value for name, value in parts.items() if value is not None}
 
 
 def read_problem(value: Mapping[str, Any]) -> Problem:
     """Read a problem back."""
+    sides = value.get("sides")
     return Problem(
         reason=Reason(value["reason"]),
         detail=value["detail"],
         field=value.get("field"),
         operation=value.get("operation"),
         status=value.get("status"),
+        sides=None if sides is None else (sides["base"], sides["ours"], sides["theirs"]),
     )
 
 
@@ -166,7 +172,7 @@ def _wanted(record: Record) -> dict[str, Json]:
     if record.pending:
         wanted["pending"] = {name: _pending(value) for name, value in record.pending.items()}
     if record.path:
-        wanted["path"] = [[move.to, move.reason, _stamp(move.stamp)] for move in record.path]
+        wanted["path"] = [_move(move) for move in record.path]
     if record.path_base is not None:
         wanted["path_base"] = record.path_base
     if record.expected:
@@ -174,6 +180,8 @@ def _wanted(record: Record) -> dict[str, Json]:
             name: [value.value, value.entry, value.since.isoformat()]
             for name, value in record.expected.items()
         }
+    if record.words:
+        wanted["words"] = record.words
     if record.creates:
         wanted["creates"] = record.creates
     if record.snapshots:
@@ -204,8 +212,14 @@ def _read_pending(value: list[Any]) -> Pending:
     return Pending(value=value[0], stamp=_read_stamp(value[1]), base=value[2], base_known=value[3])
 
 
+def _move(move: Move) -> list[Json]:
+    written: list[Json] = [move.to, move.reason, _stamp(move.stamp)]
+    return written if move.explicit else [*written, False]
+
+
 def _read_move(value: list[Any]) -> Move:
-    return Move(to=value[0], reason=value[1], stamp=_read_stamp(value[2]))
+    explicit = len(value) == 3  # said by an event of its own, the usual case
+    return Move(to=value[0], reason=value[1], stamp=_read_stamp(value[2]), explicit=explicit)
 
 
 def mark_json(mark: Mark) -> dict[str, Json]:

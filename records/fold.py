@@ -4,19 +4,17 @@ One idea: an event only ever changes what is pending, an answer or a read only e
 accepted, and whatever stands in neither any more closes the entry it came from, with a reason.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
+from records.conflict import Agrees, conflicts, of_path, without
 from schema.asks import Ask, Asks, Expect, Link, MoveTo, SetField
 from schema.fingerprint import Json, canonical
 from schema.keys import EntryId, RemoteId
 from schema.record import Expectation, Mark, Move, Pending, Problem, Record, Stamp
 from schema.states import Closed, Reason, RecordState
-
-Agrees: TypeAlias = Callable[[str, Json, Mapping[str, Json]], bool]
-"""Whether an accepted state already is what a wanted field asks for: `(name, wanted, accepted)`."""
 
 LINK = "@link"
 """Pending field for a link that cannot be used: to another record's remote thing, or to a new
@@ -91,16 +89,31 @@ def round_for(asks: Asks, stamp: Stamp, rounds: Sequence[Record], agrees: Agrees
     """Say which round of a claim an event means; *rounds* are all there are, in order.
 
     A void ends its round; a claim made after it opens the next. A claim or void that comes late,
-    from before the void, still belongs to the round it was made in.
+    from before the void, still belongs to the round it was made in; so does a claim that only
+    repeats what the other side has taken back: that is a conflict there, not a claim anew.
     """
     if not rounds:
         return 1
     last = rounds[-1]
     said = last.stamps.get(STATE)
     late = said is not None and not stamp.later_than(said)
-    if asks.opens_round and has_ended(last, agrees) and not late:
+    if (
+        asks.opens_round
+        and has_ended(last, agrees)
+        and not (late or _says_again(last, asks, agrees))
+    ):
         return last.key.round + 1
     return last.key.round
+
+
+def _says_again(last: Record, asks: Asks, agrees: Agrees) -> bool:
+    """Whether a claim is only said again, word for word, though the other side has ended it."""
+    if STATE in last.pending:
+        return False
+    return all(
+        isinstance(ask, SetField) and _repeats(last, ask.name, ask.value, agrees)
+        for ask in asks.asks
+    )
 
 
 def has_ended(claim: Record, agrees: Agrees) -> bool:
@@ -202,11 +215,12 @@ def accept(
             ends.say(entry, Closed.DELIVERED)
     if landed:
         after = after.but(tries=0, first_try_at=None)
-    after, conflict = _settle_fields(after, sent, ends, agrees, tried=tried)
-    after, moved = _settle_path(after, ends, status_field, tried=tried)
+    after = _settle_fields(after, sent, ends, agrees, tried=tried)
+    after = _settle_path(after, ends, status_field, tried=tried)
     after = _confirm(after)
-    conflict = conflict or moved
-    after = _stand(after, conflict, now)
+    found = conflicts(after, agrees, status_field)
+    goes_on = without(after, found, status_field).changed
+    after = _stand(after, next(iter(found.values()), None), now, goes_on=goes_on)
     return Folded(record=after, closed=ends.closed(before, after.entries()))
 
 
@@ -227,7 +241,8 @@ def release(record: Record) -> Folded:
     """Take the mark off a record whose call had no effect there, and close what only it carried."""
     ends = _Ends()
     before = record.entries()
-    path, reasons = normalise(record.path_base, record.path)
+    said_again = bool(record.path) and record.path_base == record.path[0].to
+    path, reasons = normalise(None if said_again else record.path_base, record.path)
     for entry, reason in reasons.items():
         ends.say(entry, reason)
     after = record.but(mark=None, path=path, revision=record.revision + 1)
@@ -268,17 +283,22 @@ def _cancel(out: list[Move], move: Move, cut: int, pinned: int, ends: _Ends) -> 
     cancelled = out[first:] if stays else [*out[first:], move]
     for one in cancelled:
         ends.say(one.stamp.entry, Closed.NET_ZERO)
-    out[first:] = [move] if stays else []
+    out[first:] = [_as_explicit(move, out[first])] if stays else []
 
 
 def _repeat(out: list[Move], move: Move, pinned: int, ends: _Ends) -> None:
     if len(out) > pinned:
         ends.say(out[-1].stamp.entry, Closed.SUPERSEDED)
-        out[-1] = move
+        out[-1] = _as_explicit(move, out[-1])
     elif out:
         out.append(move)  # the same as what is in flight: known to be unchanged once that settled
     else:
         ends.say(move.stamp.entry, Closed.UNCHANGED)
+
+
+def _as_explicit(move: Move, before: Move) -> Move:
+    """A whole state that repeats what an event said takes nothing of it back."""
+    return replace(move, explicit=move.explicit or before.explicit)
 
 
 def _that_speak(
@@ -350,12 +370,13 @@ def _apply(
     stamps = {**record.stamps, name: change.stamp}
     match ask:
         case SetField(value=value):
-            pending = _set(record, name, value, change.stamp, ends, agrees)
-            return record.but(stamps=stamps, pending=pending)
-        case MoveTo(status=status, reason=reason):
-            move = Move(to=status, reason=reason, stamp=change.stamp)
+            pending, words = _set(record, name, value, change.stamp, ends, agrees)
+            return record.but(stamps=stamps, pending=pending, words=words)
+        case MoveTo(status=status, reason=reason, explicit=explicit):
+            move = Move(to=status, reason=reason, stamp=change.stamp, explicit=explicit)
             path, base = _move(record, move, name, ends)
-            return record.but(stamps=stamps, path=path, path_base=base)
+            words = _said(record.words, name, move) if not path else record.words
+            return record.but(stamps=stamps, path=path, path_base=base, words=words)
         case Expect(value=value):
             expected = _expect(record, name, value, change.stamp, ends, now)
             return record.but(stamps=stamps, expected=expected)
@@ -368,10 +389,21 @@ def _known(record: Record) -> Mapping[str, Json] | None:
     return record.accepted
 
 
+def _repeats(record: Record, name: str, value: Json, agrees: Agrees) -> bool:
+    """Whether a value is our last word on a field, said again."""
+    words = record.words
+    return name in words and agrees(name, value, {name: words[name]})
+
+
+def _said(words: Mapping[str, Json], status_field: str, move: Move) -> Mapping[str, Json]:
+    """Keep a status that is so there as our last word on it."""
+    return {**words, status_field: [move.to, move.reason]}
+
+
 def _set(
     record: Record, name: str, value: Json, stamp: Stamp, ends: _Ends, agrees: Agrees
-) -> dict[str, Pending]:
-    """Give what is then pending."""
+) -> tuple[dict[str, Pending], Mapping[str, Json]]:
+    """Give what is then pending, and our last words."""
     pending = dict(record.pending)
     old = pending.pop(name, None)
     accepted = _known(record)
@@ -380,15 +412,12 @@ def _set(
         ends.say(stamp.entry, reason)
         if old is not None:
             ends.say(old.stamp.entry, Closed.NET_ZERO)
-        return pending
-    base_known = record.accepted is not None
-    pending[name] = Pending(
-        value=value,
-        stamp=stamp,
-        base=(record.accepted or {}).get(name),
-        base_known=base_known,
-    )
-    return pending
+        return pending, {**record.words, name: value}
+    base, base_known = (record.accepted or {}).get(name), record.accepted is not None
+    if _repeats(record, name, value, agrees):
+        base, base_known = record.words[name], True
+    pending[name] = Pending(value=value, stamp=stamp, base=base, base_known=base_known)
+    return pending, record.words
 
 
 def _move(
@@ -402,6 +431,8 @@ def _move(
     for entry, reason in reasons.items():
         ends.say(entry, reason)
     path_base = record.path_base if record.path else base
+    if not record.path and record.words.get(status_field) == [move.to, move.reason]:
+        path_base = move.to  # our last word, said again
     return path, path_base if path else None
 
 
@@ -552,57 +583,39 @@ def _settles(record: Record) -> bool:
 
 def _settle_fields(
     record: Record, sent: Mapping[str, Json], ends: _Ends, agrees: Agrees, *, tried: bool
-) -> tuple[Record, Problem | None]:
+) -> Record:
     accepted = record.accepted or {}
-    conflict: Problem | None = None
     pending: dict[str, Pending] = {}
-    for name, asked in record.pending.items():
-        wish = asked
+    words = dict(record.words)
+    for name, wish in record.pending.items():
+        ours_there = name in sent and agrees(name, sent[name], accepted)
         if name == LINK or is_unreadable(name):
             pending[name] = wish
-            continue
-        if agrees(name, wish.value, accepted):
+        elif agrees(name, wish.value, accepted):
             ends.say(wish.stamp.entry, Closed.DELIVERED if tried else Closed.UNCHANGED)
-            continue
-        theirs = accepted.get(name)
-        ours_there = name in sent and agrees(name, sent[name], accepted)
-        if not wish.base_known or ours_there:
-            wish = replace(wish, base=theirs, base_known=True)
-        elif theirs != wish.base and not agrees(name, wish.base, accepted):
-            conflict = conflict or _both_changed(name, wish.base, wish.value, theirs)
-        pending[name] = wish
-    return record.but(pending=pending), conflict
+            words[name] = wish.value
+        elif not wish.base_known or ours_there:
+            pending[name] = replace(wish, base=accepted.get(name), base_known=True)
+        else:
+            pending[name] = wish
+    return record.but(pending=pending, words=words)
 
 
-def _settle_path(
-    record: Record, ends: _Ends, status_field: str | None, *, tried: bool
-) -> tuple[Record, Problem | None]:
-    if not record.path or status_field is None:
-        return record, None
+def _settle_path(record: Record, ends: _Ends, status_field: str | None, *, tried: bool) -> Record:
+    if not record.path or status_field is None or of_path(record, status_field) is not None:
+        return record
     status = _text((record.accepted or {}).get(status_field))
-    steps = [move.to for move in record.path]
-    path = record.path
-    if record.path_base is not None and status != record.path_base:
-        if status not in steps:
-            problem = _both_changed(status_field, record.path_base, steps[-1], status)
-            return record, problem
-        done = steps.index(status) + 1
+    path, words = record.path, record.words
+    if record.path_base is not None and (status != record.path_base or status == path[0].to):
+        done = [move.to for move in path].index(status or "") + 1
         for move in path[:done]:
             ends.say(move.stamp.entry, Closed.DELIVERED if tried else Closed.UNCHANGED)
+        words = _said(words, status_field, path[done - 1])
         path = path[done:]
     path, reasons = normalise(status, path)
     for entry, reason in reasons.items():
         ends.say(entry, reason)
-    return record.but(path=path, path_base=status if path else None), None
-
-
-def _both_changed(name: str, base: Json, ours: Json, theirs: Json) -> Problem:
-    return Problem(
-        reason=Reason.CONFLICT,
-        field=name,
-        detail=f"{name} was {_shown(base)} when we asked for {_shown(ours)}, "
-        f"and the other side has made it {_shown(theirs)} meanwhile",
-    )
+    return record.but(path=path, path_base=status if path else None, words=words)
 
 
 def _confirm(record: Record) -> Record:
@@ -615,9 +628,9 @@ def _confirm(record: Record) -> Record:
     return record if len(expected) == len(record.expected) else record.but(expected=expected)
 
 
-def _stand(record: Record, conflict: Problem | None, now: datetime) -> Record:
+def _stand(record: Record, conflict: Problem | None, now: datetime, *, goes_on: bool) -> Record:
     record = record.but(oldest_entry=min(record.entries(), default=None))
-    if conflict is not None:
+    if conflict is not None and not goes_on:
         return record.but(
             state=RecordState.DEAD,
             reason=Reason.CONFLICT,
@@ -649,12 +662,9 @@ def _stand(record: Record, conflict: Problem | None, now: datetime) -> Record:
         waits_for=None,
         lease_until=None,
         takes=0,
+        problem=conflict or record.problem,
     )
 
 
 def _text(value: Json) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _shown(value: Json) -> str:
-    return "empty" if value is None else str(value)

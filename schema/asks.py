@@ -29,10 +29,14 @@ class SetField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveTo:
-    """The status is to become this: an act with its reason, kept in order."""
+    """The status is to become this: an act with its reason, kept in order.
+
+    `explicit` is false where a whole state says so, and nobody that it was done.
+    """
 
     status: str
     reason: str | None
+    explicit: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,11 +53,15 @@ class Pending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """One act on the status, with its reason."""
+    """One act on the status, with its reason.
+
+    `explicit` is false where it was only read out of a whole state: nobody said that it was done.
+    """
 
     to: str
     reason: str | None
     stamp: Stamp
+    explicit: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +95,8 @@ class Problem:
     field: str | None = None
     operation: str | None = None
     status: int | None = None
+    sides: tuple[Json, Json, Json] | None = None
+    """Of a conflict: base, ours, theirs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +138,8 @@ class Record:
     """The accepted status when the first move of the path was asked for; None while unknown."""
     stamps: Mapping[str, Stamp] = field(default_factory=dict[str, Stamp])
     """Who last set each field, also after it was accepted: late events yield to it."""
+    words: Mapping[str, Json] = field(default_factory=dict[str, Json])
+    """Our last word on each field, once it was so there; of a status `[status, reason]`."""
     expected: Mapping[str, Expectation] = field(default_factory=dict[str, Expectation])
     snapshots: Mapping[str, Mapping[str, Json]] = field(
         default_factory=dict[str, Mapping[str, Json]]

@@ -150,7 +150,7 @@ def test_a_snapshot_asks_for_all_it_holds() -> None:
             LINK,
             SetField(name="schedule_identifier", value="ecf-extended-april"),
             SetField(name="cohort", value="2025"),
-            MoveTo(status="deferred", reason="career-break"),
+            MoveTo(status="deferred", reason="career-break", explicit=False),
             Expect(name="mentor_id", value=PARTNER),
         ),
         snapshot=True,

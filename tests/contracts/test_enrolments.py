@@ -310,3 +310,18 @@ def test_one_person_in_one_role_is_one_remote_thing() -> None:
     assert CONTRACT.serial_key(an_enrolment()) == f"{PERSON}/{ECT}"
     assert CONTRACT.serial_key(an_enrolment(role=MENTOR)) == f"{PERSON}/{MENTOR}"
     assert CONTRACT.serial_key(an_enrolment(remote_id=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "explicit", "goes"),
+    [("withdrawn", True, True), ("withdrawn", False, False), ("deferred", False, True)],
+)
+def test_who_is_withdrawn_is_made_active_by_an_event_that_says_so_and_by_no_whole_state(
+    status: str, explicit: bool, goes: bool
+) -> None:
+    move = replace(RESUME, explicit=explicit)
+    told = plan(an_enrolment(path=[move], accepted=an_accepted_enrolment(training_status=status)))
+
+    assert isinstance(told, Call) == goes
+    if isinstance(told, Hold):
+        assert (told.reason, told.field) == (Reason.CONFLICT, "training_status")

@@ -64,7 +64,7 @@ def records(
     )
 
 
-MOVES = st.builds(Move, to=STATUSES, reason=REASONS, stamp=STAMPS)
+MOVES = st.builds(Move, to=STATUSES, reason=REASONS, stamp=STAMPS, explicit=st.booleans())
 ENROLMENTS = records(
     "enrolment",
     st.just(RecordKey("enrolment", "E-1")),
@@ -127,6 +127,7 @@ def test_a_plan_sends_only_what_was_asked_for(record: Record, kin: list[Record])
         assert not record.look_first
         assert plan.move == (plan.operation in {"defer", "resume", "withdraw"})
         _asked_for(plan, record)
+        _nothing_is_put_back(plan, record)
     else:
         assert not plan.fields
         assert not plan.move
@@ -140,6 +141,8 @@ def _asked_for(plan: Call, record: Record) -> None:
             assert record.path[0].to == terms.DEFERRED
         case "resume":
             assert record.path[0].to == terms.ACTIVE
+            withdrawn = (record.accepted or {}).get("training_status") == terms.WITHDRAWN
+            assert record.path[0].explicit or not withdrawn
         case "withdraw":
             assert record.path[0].to == terms.WITHDRAWN
         case "declare":
@@ -148,6 +151,16 @@ def _asked_for(plan: Call, record: Record) -> None:
             assert record.pending["state"].value == terms.VOIDED
         case _:
             assert plan.fields
+
+
+def _nothing_is_put_back(plan: Call, record: Record) -> None:
+    """A field of ours that nobody asked to change goes along only as it stands there."""
+    body: Any = plan.request.body or {"data": {"attributes": {}}}
+    ours = terms.KINDS[record.key.kind].ours - record.pending.keys()
+    for name, value in body["data"]["attributes"].items():
+        if name in ours:
+            assert record.accepted is not None
+            assert CONTRACT.agrees(record.key, name, value, record.accepted), name
 
 
 @settings(deadline=None)

@@ -14,6 +14,7 @@ from schema.events import (
     Event,
     ParticipantResumed,
     ParticipantWithdrawn,
+    RecordSnapshot,
     decode,
 )
 from schema.outcomes import (
@@ -564,6 +565,79 @@ def test_a_change_of_theirs_under_a_pending_field_is_a_conflict_until_a_newer_ev
     known.run()
 
     assert known.how(ours, newer) == ["superseded", "delivered"]
+
+
+def test_our_last_word_said_again_over_a_change_of_theirs_is_a_conflict_with_all_three_sides(
+    known: Outbox,
+) -> None:
+    known.emit(to_schedule("ecf-extended-september"))
+    known.run()
+    known.api.people[PERSON]["schedule_identifier"] = "ecf-standard-april"
+    known.emit(ParticipantWithdrawn(source_id="E-1", reason="other"))
+    known.run()
+    known.emit(ParticipantResumed(source_id="E-1"))
+    known.run()
+    known.api.calls.clear()
+
+    (again,) = known.emit(to_schedule("ecf-extended-september"))
+    known.run()
+
+    assert known.api.calls == []
+    assert stands(known) == (RecordState.DEAD, Reason.CONFLICT)
+    problem = known.record().problem
+    assert problem is not None
+    assert problem.sides == (
+        "ecf-extended-september",
+        "ecf-extended-september",
+        "ecf-standard-april",
+    )
+    assert known.how(again) == ["folded"]
+
+    (newer,) = known.emit(to_schedule("ecf-reduced-september"))
+    known.run()
+    assert known.api.people[PERSON]["schedule_identifier"] == "ecf-reduced-september"
+    assert known.how(again, newer) == ["superseded", "delivered"]
+
+
+def test_an_event_about_something_else_does_not_carry_a_conflict_along(known: Outbox) -> None:
+    known.api.then(lost(executed=False))
+    (ours,) = known.emit(to_schedule("ecf-extended-september"))
+    known.run()
+    known.api.people[PERSON]["schedule_identifier"] = "ecf-standard-april"
+    known.wait(minutes=3)
+    known.run()
+    assert stands(known) == (RecordState.DEAD, Reason.CONFLICT)
+
+    (status,) = known.emit(deferred())
+    known.run()
+
+    assert known.api.writes == ["change_schedule", "defer"]
+    assert known.api.people[PERSON]["schedule_identifier"] == "ecf-standard-april"
+    assert stands(known) == (RecordState.DEAD, Reason.CONFLICT)
+    assert known.how(ours, status) == ["folded", "delivered"]
+
+
+def test_a_whole_record_that_says_active_does_not_resume_who_is_withdrawn_there(
+    known: Outbox,
+) -> None:
+    known.emit(ParticipantWithdrawn(source_id="E-1", reason="other"))
+    known.run()
+    known.api.calls.clear()
+
+    (export,) = known.emit(
+        RecordSnapshot(
+            source_id="E-1", source="crm", kind="enrolment", state={"training_status": "active"}
+        )
+    )
+    known.run()
+    assert known.api.calls == []
+    assert stands(known) == (RecordState.DEAD, Reason.CONFLICT)
+
+    (resumed,) = known.emit(ParticipantResumed(source_id="E-1"))
+    known.run()
+
+    assert known.api.writes == ["resume"]
+    assert known.how(export, resumed) == ["superseded", "delivered"]
 
 
 @pytest.mark.parametrize(

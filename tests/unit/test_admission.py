@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.contracts.lead_provider_v3 import CONTRACT
 from outbox.admission import A_DAY, RECHECK, Aside, Close, Go, Park, allowance, cause, decide
@@ -134,6 +136,97 @@ def test_beside_an_entry_that_cannot_be_read_the_rest_goes_on_first() -> None:
             reason=Reason.INVALID_HERE, field="payload", detail="entry 8: reason: is missing"
         )
     )
+
+
+# what both sides changed
+
+SCHEDULE = "schedule_identifier"
+STANDARD, EXTENDED, APRIL = (
+    "ecf-standard-september",
+    "ecf-extended-september",
+    "ecf-standard-april",
+)
+
+
+@given(
+    wishes=st.dictionaries(
+        st.sampled_from([SCHEDULE, "cohort"]),
+        st.tuples(st.sampled_from(["a", "b", "c"]), st.sampled_from(["a", "b", "c"])),
+        min_size=1,
+    ),
+    there=st.fixed_dictionaries(
+        {SCHEDULE: st.sampled_from(["a", "b", "c"]), "cohort": st.sampled_from(["a", "b", "c"])}
+    ),
+    moves=st.booleans(),
+    status=st.sampled_from(["active", "deferred", "withdrawn"]),
+)
+def test_what_the_other_side_moved_away_from_its_base_is_never_sent_over(
+    wishes: dict[str, tuple[str, str]], there: dict[str, str], moves: bool, status: str
+) -> None:
+    record = a_record(
+        accepted=an_enrolment(training_status=status, **there),
+        pending={name: a_wish(ours, 7, base=base) for name, (ours, base) in wishes.items()},
+        path=(a_move("deferred", 8),) if moves else (),
+        path_base="active" if moves else None,
+    )
+
+    decision = decide(record, [], sending_all(), NOON)
+
+    fought = {name for name, (ours, base) in wishes.items() if there[name] not in (ours, base)}
+    moved: set[str] = {"training_status"} if moves and status == "withdrawn" else set()
+    both = fought | moved
+    if isinstance(decision, Go):
+        assert decision.call.fields.keys() == wishes.keys() - fought
+        assert not decision.call.move or "training_status" not in both
+    elif isinstance(decision, Aside):
+        assert decision.problem.reason is Reason.CONFLICT
+        assert decision.problem.field in both
+    else:
+        assert not both
+
+
+def sending_all() -> Contract:
+    """A contract that sends whatever is pending in one call."""
+
+    def everything(record: Record, kin: Sequence[Record], now: datetime) -> Plan:
+        if not record.changed:
+            return InStep()
+        fields = {name: wish.value for name, wish in record.pending.items()}
+        return a_write(fields, fields=fields, move=bool(record.path))
+
+    return replace(CONTRACT, plan=everything)
+
+
+def test_the_rest_of_a_record_goes_on_beside_a_conflict_which_is_then_shown() -> None:
+    both = changed(
+        accepted=an_enrolment(schedule_identifier=APRIL),
+        pending={
+            SCHEDULE: a_wish(EXTENDED, 7, base=STANDARD),
+            "cohort": a_wish("2024", 8, base="2025"),
+        },
+    )
+    alone = replace(both, pending={SCHEDULE: both.pending[SCHEDULE]})
+
+    rest = decide(both, [], sending_all(), NOON)
+    left = decide(alone, [], sending_all(), NOON)
+
+    assert isinstance(rest, Go)
+    assert rest.call.fields == {"cohort": "2024"}
+    assert isinstance(left, Aside)
+    assert left.problem.sides == (STANDARD, EXTENDED, APRIL)
+
+
+@pytest.mark.parametrize("doubt", [{"look_first": True}, {"mark": a_mark(7)}])
+def test_a_conflict_is_judged_by_what_is_known_not_by_what_is_about_to_be_looked_up(
+    doubt: dict[str, Any],
+) -> None:
+    record = changed(
+        accepted=an_enrolment(schedule_identifier=APRIL),
+        pending={SCHEDULE: a_wish(EXTENDED, 7, base=STANDARD)},
+        **doubt,
+    )
+
+    assert decide(record, [], saying(a_look()), NOON) == Go(call=a_look())
 
 
 # what was answered before

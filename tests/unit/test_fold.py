@@ -5,8 +5,19 @@ from datetime import timedelta
 
 import pytest
 
-from records.fold import INVALID, LINK, Change, Folded, fold, fold_link, fold_unreadable
-from schema.asks import Expect, Link, SetField
+from records.conflict import conflicts
+from records.fold import (
+    INVALID,
+    LINK,
+    Change,
+    Folded,
+    accept,
+    fold,
+    fold_link,
+    fold_unreadable,
+    release,
+)
+from schema.asks import Expect, Link, MoveTo, SetField
 from schema.fingerprint import Json
 from schema.keys import EntryId, RemoteId
 from schema.record import Expectation, Record
@@ -555,3 +566,110 @@ def test_an_entry_ends_when_its_last_part_has(
     changes: Sequence[Change], closed: dict[int, str]
 ) -> None:
     assert folded(known(), *changes).closed == closed
+
+
+# our last word
+
+
+def spoken(**words: Json) -> Record:
+    """A record whose schedule they have changed since we had ours delivered."""
+    accepted = an_enrolment(schedule_identifier="ecf-standard-april")
+    said: dict[str, Json] = {"schedule_identifier": "ecf-extended-september", **words}
+    return a_record(accepted=accepted, words=said)
+
+
+def test_our_last_word_said_again_has_that_word_for_its_base() -> None:
+    again = folded(spoken(), a_change(7, to_schedule("ecf-extended-september"))).record
+    newer = folded(spoken(), a_change(7, to_schedule("ecf-reduced-september"))).record
+
+    assert conflicts(again, agrees, STATUS)["schedule_identifier"].sides == (
+        "ecf-extended-september",
+        "ecf-extended-september",
+        "ecf-standard-april",
+    )
+    assert conflicts(newer, agrees, STATUS) == {}
+
+
+def test_a_newer_word_in_between_does_not_make_the_last_delivered_one_new() -> None:
+    after = folded(
+        spoken(),
+        a_change(7, to_schedule("ecf-reduced-september")),
+        a_change(8, to_schedule("ecf-extended-september")),
+    )
+
+    assert after.closed == {7: Closed.SUPERSEDED}
+    assert conflicts(after.record, agrees, STATUS).keys() == {"schedule_identifier"}
+
+
+def test_theirs_said_by_us_as_well_is_no_conflict_and_our_word_from_then_on() -> None:
+    after = folded(spoken(), a_change(7, to_schedule("ecf-standard-april")))
+
+    assert after.closed == {7: Closed.UNCHANGED}
+    assert after.record.words["schedule_identifier"] == "ecf-standard-april"
+
+
+def test_a_last_word_said_again_before_they_are_known_is_judged_by_the_first_read() -> None:
+    unknown = a_record(words={"schedule_identifier": "ecf-extended-september"})
+    again = folded(unknown, a_change(7, to_schedule("ecf-extended-september"))).record
+
+    def read(schedule: str) -> Record:
+        accepted = an_enrolment(schedule_identifier=schedule)
+        return accept(again, accepted, agrees=agrees, status_field=STATUS, now=NOON).record
+
+    assert read("ecf-standard-april").reason is Reason.CONFLICT
+    assert read("ecf-extended-september").state is RecordState.IN_STEP
+
+
+@pytest.mark.parametrize(
+    ("reason", "conflict"), [("other", True), ("bereavement", False)], ids=["again", "another act"]
+)
+def test_a_status_asked_for_again_word_for_word_is_a_conflict_where_they_moved_it(
+    reason: str, conflict: bool
+) -> None:
+    record = a_record(accepted=an_enrolment(), words={STATUS: ["deferred", "other"]})
+
+    after = folded(record, a_change(7, to_status("deferred", reason))).record
+
+    assert (STATUS in conflicts(after, agrees, STATUS)) == conflict
+
+
+def test_a_schedule_refused_beside_a_status_in_conflict_leaves_the_conflict() -> None:
+    record = a_record(
+        accepted=an_enrolment(),
+        words={STATUS: ["deferred", "other"]},
+        mark=a_mark(6, fields={"cohort": "2024"}),
+    )
+    asked = folded(record, a_change(7, to_status("deferred", "other"))).record
+
+    after = release(asked)
+
+    assert (after.closed, steps(after.record)) == ({6: Closed.SUPERSEDED}, ["deferred"])
+
+
+def test_what_was_delivered_is_our_last_word() -> None:
+    asked = folded(
+        known(),
+        a_change(7, to_schedule("ecf-extended-september")),
+        a_change(8, to_status("deferred", "other")),
+    ).record
+    there = an_enrolment(schedule_identifier="ecf-extended-september", training_status="deferred")
+
+    after = accept(asked, there, agrees=agrees, status_field=STATUS, now=NOON).record
+
+    assert after.words == {
+        "schedule_identifier": "ecf-extended-september",
+        STATUS: ["deferred", "other"],
+    }
+
+
+@pytest.mark.parametrize(("first", "second"), [(True, False), (False, True), (True, True)])
+def test_a_whole_state_that_repeats_an_act_takes_nothing_of_it_back(
+    first: bool, second: bool
+) -> None:
+    after = folded(
+        known(training_status="withdrawn"),
+        a_change(7, MoveTo(status="active", reason=None, explicit=first)),
+        a_change(8, MoveTo(status="active", reason=None, explicit=second)),
+    )
+
+    assert [move.explicit for move in after.record.path] == [True]

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from records.conflict import conflicts
 from records.fold import Change, fold, has_ended, round_for
 from schema.asks import SetField
 from schema.fingerprint import Json
@@ -155,3 +156,40 @@ def test_a_round_that_the_other_side_ended_is_over() -> None:
     assert has_ended(a_claim(accepted={"state": "voided"}), agrees)
     assert not has_ended(a_claim(accepted={"state": "paid"}), agrees)
     assert not has_ended(a_claim(), agrees)
+
+
+SAID = {"state": "submitted", "declaration_date": "2025-10-01T09:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("date", "round_"),
+    [("2025-10-01T09:00:00Z", 1), ("2025-10-02T09:00:00Z", 2)],
+    ids=["word for word", "another claim"],
+)
+def test_a_claim_said_again_over_their_void_is_a_conflict_and_no_claim_anew(
+    date: str, round_: int
+) -> None:
+    theirs = a_claim(accepted={**SAID, "state": "voided"}, words=SAID)
+
+    rounds, _ = play([made(2, date)], [theirs])
+
+    assert max(rounds) == round_
+    found = conflicts(rounds[round_], agrees, None)
+    assert found.keys() == ({"state"} if round_ == 1 else set())
+
+
+def test_a_claim_said_again_over_our_own_void_is_a_claim_anew() -> None:
+    ours = a_claim(accepted={**SAID, "state": "voided"}, words={**SAID, "state": "voided"})
+
+    rounds, _ = play([made(2)], [ours])
+
+    assert wanted(rounds) == {1: "voided", 2: "submitted"}
+
+
+def test_a_void_by_us_after_theirs_makes_room_for_the_claim_anew() -> None:
+    theirs = a_claim(accepted={**SAID, "state": "voided"}, words=SAID)
+
+    rounds, closed = play([made(2), void(3), made(4)], [theirs])
+
+    assert wanted(rounds) == {1: "voided", 2: "submitted"}
+    assert closed == {2: Closed.NET_ZERO, 3: Closed.NET_ZERO}

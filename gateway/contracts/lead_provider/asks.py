@@ -184,7 +184,7 @@ def _move_of(state: Mapping[str, str]) -> tuple[Ask, ...]:
         return ()
     if reason is not None and reason not in _REASONS[status]:
         raise InvalidEvent("state.reason", _wrong_reason(status))
-    return (MoveTo(status=status, reason=reason),)
+    return (MoveTo(status=status, reason=reason, explicit=False),)
 
 
 def _wrong_reason(status: str) -> str:

@@ -127,7 +127,7 @@ def _moves(record: Record) -> tuple[Move, ...]:
 
 
 def _move(record: Record, move: Move) -> Plan:
-    if (wrong := check_move(record, move)) is not None:
+    if (wrong := check_move(record, move) or _not_unasked(record, move)) is not None:
         return wrong
     attributes: dict[str, Json] = {"course_identifier": record.role}
     if move.to != ACTIVE:
@@ -135,6 +135,18 @@ def _move(record: Record, move: Move) -> Plan:
     operation = MOVES[move.to]
     body = _envelope(f"participant-{operation.name}", attributes)
     return Call(operation=operation.name, request=_request(operation, record, body), move=True)
+
+
+def _not_unasked(record: Record, move: Move) -> Hold | None:
+    """Who is withdrawn is made active by an event that says so, never by a whole state."""
+    if move.explicit or move.to != ACTIVE or _training_status(record) != WITHDRAWN:
+        return None
+    return Hold(
+        reason=Reason.CONFLICT,
+        field="training_status",
+        detail="is withdrawn there, and a whole record that says active is no word that training "
+        "was resumed; send participant_resumed if it was",
+    )
 
 
 def _change_schedule(record: Record) -> Plan:
