@@ -25,6 +25,10 @@ is the rule; this is for a wake-up that was lost."""
 SPARE_CALLS = 2
 """How many calls more than its plan had steps a wanted state may cost before a person looks."""
 
+CREATES = 2
+"""How often a create may be sent that a look-up did not show afterwards. Once more than once is
+needed for a request that never arrived; a third could double one that is only slow to show."""
+
 A_DAY = timedelta(days=1)
 
 
@@ -73,9 +77,9 @@ def decide(record: Record, kin: Sequence[Record], contract: Contract, now: datet
         return Close()
     stuck = _stuck(record, contract)
     if stuck is None:
-        return _follow(contract.plan(record, kin, now), record, kin, now)
+        return _follow(contract.plan(record, kin, now), record, kin, contract, now)
     rest, problem = stuck
-    decision = _follow(contract.plan(rest, kin, now), rest, kin, now)
+    decision = _follow(contract.plan(rest, kin, now), rest, kin, contract, now)
     return Aside(problem=problem) if isinstance(decision, Close) else decision
 
 
@@ -116,11 +120,15 @@ def cause(record: Record, kin: Sequence[Record]) -> str:
     return fingerprint([[key, accepted] for key, accepted in around])
 
 
-def _follow(plan: Plan, record: Record, kin: Sequence[Record], now: datetime) -> Decision:
+def _follow(
+    plan: Plan, record: Record, kin: Sequence[Record], contract: Contract, now: datetime
+) -> Decision:
     match plan:
         case InStep():
             return Close()
         case Call():
+            if record.creates >= CREATES and contract.operations[plan.operation].creates:
+                return Aside(problem=sent_too_often(plan.operation))
             return _worth(plan, record, kin, now)
         case WaitFor() if (refusal := _all_refused(record)) is not None:
             # What it would wait for was not asked for; that it was refused is what a person must see.
@@ -234,6 +242,15 @@ def _locked(call: Call) -> Problem:
         reason=Reason.REFUSED,
         operation=call.operation,
         detail="the same request was refused before; change the data, or override with a reason",
+    )
+
+
+def sent_too_often(operation: str) -> Problem:
+    """Say that a create may not be sent a third time."""
+    return Problem(
+        reason=Reason.EXHAUSTED,
+        operation=operation,
+        detail="sent twice without an answer, and a look-up does not show it: check there",
     )
 
 

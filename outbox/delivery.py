@@ -17,14 +17,14 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from outbox import attempts, entries, gates
-from outbox.admission import Go, agreeing, cause, decide
+from outbox.admission import CREATES, Go, agreeing, cause, decide, sent_too_often
 from outbox.decided import may_heal, settled_without_call, waits, wake
 from outbox.errors import QuotaAway
 from outbox.gates import Gate
 from outbox.relay import Ring
 from outbox.retry import KEY_RECHECK, After, Moment, Timing, after, bury, carried, put_back
 from records import store
-from records.fold import Folded, accept, release
+from records.fold import Folded, accept, landed, release
 from runtime.clock import Clock
 from runtime.database import Database
 from runtime.points import Point, reach
@@ -53,10 +53,6 @@ or a restart. After that the lease runs out and the record is looked up: slower,
 
 FIRST_REFUSAL = 400
 """Statuses from here on are answers that a person may have to read."""
-
-CREATES = 2
-"""How often a create may be sent that a look-up did not show afterwards. Once more than once is
-needed for a request that never arrived; a third could double one that is only slow to show."""
 
 
 class Grant(Protocol):
@@ -113,6 +109,8 @@ class _Taken:
     record: Record
     kin: tuple[Record, ...]
     call: Call
+    at: datetime
+    """When it was decided: the call begins no earlier."""
 
 
 class Deliverer:
@@ -184,7 +182,7 @@ class Deliverer:
         decision = decide(record, kin, self._contract, now)
         if not isinstance(decision, Go):
             return None
-        return _Taken(record=record, kin=kin, call=decision.call)
+        return _Taken(record=record, kin=kin, call=decision.call, at=now)
 
     def _without_call(self, taken: Record, now: datetime) -> _Taken | Ended:
         """Settle what needs no call, decided anew with the family locked: it may have changed."""
@@ -196,7 +194,7 @@ class Deliverer:
             kin = [one for one in family if one.id != record.id]
             decision = decide(record, kin, self._contract, now)
             if isinstance(decision, Go):
-                return _Taken(record=record, kin=tuple(kin), call=decision.call)
+                return _Taken(record=record, kin=tuple(kin), call=decision.call, at=now)
             settled, closed = settled_without_call(record, decision, self._contract, now)
             store.update_held(connection, settled, record.token)
             entries.close(connection, closed, now=now)
@@ -378,29 +376,40 @@ class Deliverer:
         self, taken: _Taken, record: Record, outcome: Delivered, now: datetime
     ) -> Folded:
         writes = taken.call.request.writes
+        agrees = agreeing(self._contract, record.key)
+        status_field = self._contract.kinds[record.key.kind].status_field
+        there = outcome.accepted or {}
+        if (
+            not writes
+            and record.mark is not None
+            and not landed(record, there, agrees, status_field)
+        ):
+            safe = self._timing.safe_to_look(record.mark)
+            if taken.at < safe:  # it may still land: this look says nothing
+                return Folded(record=put_back(record, record.reason, safe))
         folded = accept(
             record.but(calls=record.calls + 1) if writes else record,
-            outcome.accepted or {},
-            agrees=agreeing(self._contract, record.key),
-            status_field=self._contract.kinds[record.key.kind].status_field,
+            there,
+            agrees=agrees,
+            status_field=status_field,
             now=now,
             remote_id=outcome.remote_id,
             remote_updated_at=outcome.remote_updated_at,
         )
-        if not self._may_be_done(record, taken, folded.record):
+        done = self._may_be_done(record, taken, folded.record)
+        if done is None:
             return folded
         sent = folded.record.but(creates=record.creates + 1)
         if sent.creates < CREATES:
             return replace(folded, record=sent)
-        detail = "sent twice without an answer, and a look-up does not show it: check there"
-        return replace(folded, record=bury(sent, Problem(reason=Reason.EXHAUSTED, detail=detail)))
+        return replace(folded, record=bury(sent, sent_too_often(done)))
 
-    def _may_be_done(self, record: Record, taken: _Taken, after_it: Record) -> bool:
-        """Whether a look-up did not show a create that was in doubt."""
+    def _may_be_done(self, record: Record, taken: _Taken, after_it: Record) -> str | None:
+        """Name the create that was in doubt, and that a look-up did not show."""
         mark = record.mark
         if mark is None or taken.call.request.writes or not after_it.changed:
-            return False
-        return self._contract.operations[mark.operation].creates
+            return None
+        return mark.operation if self._contract.operations[mark.operation].creates else None
 
     def _linked(
         self, connection: Connection, taken: _Taken, record: Record, now: datetime

@@ -27,7 +27,7 @@ from schema.outcomes import (
     Transient,
 )
 from schema.plans import Call
-from schema.record import Lock, Problem, Record
+from schema.record import Lock, Mark, Problem, Record
 from schema.states import DOUBTS, GateReason, Reason, RecordState
 
 FIRST_BACKOFF = timedelta(seconds=2)
@@ -64,9 +64,14 @@ class Timing:
     window: timedelta
     ring: timedelta = timedelta(seconds=15)
 
-    def safe_to_look(self, marked_at: datetime) -> datetime:
-        """Say when nothing sent under a mark can land there any more."""
-        return marked_at + self.send_by + self.deadline + self.quarantine
+    def safe_to_look(self, mark: Mark) -> datetime:
+        """Say from when on nothing sent under a mark can land there any more.
+
+        A look that began earlier may show that it was done, never that it was not.
+        """
+        if mark.over_at is not None:
+            return mark.over_at
+        return mark.at + self.send_by + self.deadline + self.quarantine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +139,7 @@ def lapse(record: Record, *, timing: Timing, now: datetime) -> Record:
         detail = f"{record.takes} workers in a row ended while they had this record"
         return bury(record, Problem(reason=Reason.EXHAUSTED, detail=detail))
     if record.mark is not None:
-        doubtful = put_off(record, Reason.LEASE_RAN_OUT, timing.safe_to_look(record.mark.at))
+        doubtful = put_off(record, Reason.LEASE_RAN_OUT, timing.safe_to_look(record.mark))
         return doubtful.but(look_first=True, due_at=max(now, doubtful.due_at or now))
     return put_off(record, record.reason, now)
 
@@ -258,11 +263,14 @@ def _failed(record: Record, call: Call, detail: str, moment: Moment) -> Record:
 
 
 def _doubt(record: Record, outcome: InDoubt, timing: Timing, moment: Moment) -> Record:
-    due = moment.now + LOOK_SOON
-    if not outcome.answered and record.mark is not None:
-        due = timing.safe_to_look(record.mark.at)
+    mark, due = record.mark, moment.now + LOOK_SOON
+    if mark is not None and outcome.answered:
+        mark = replace(mark, over_at=moment.now)
+    elif mark is not None:
+        due = timing.safe_to_look(mark)
     return replace(
         put_off(record, outcome.reason, due),
+        mark=mark,
         look_first=True,
         tries=record.tries + 1,
         first_try_at=record.first_try_at or moment.now,

@@ -224,7 +224,9 @@ def _read_move(value: list[Any]) -> Move:
 
 def mark_json(mark: Mark) -> dict[str, Json]:
     """Write a mark."""
+    over = {} if mark.over_at is None else {"over_at": mark.over_at.isoformat()}
     return {
+        **over,
         "attempt": mark.attempt,
         "operation": mark.operation,
         "fingerprint": mark.fingerprint,
@@ -259,6 +261,7 @@ def _read_mark(value: Mapping[str, Any]) -> Mark:
         entries=tuple(EntryId(entry) for entry in value["entries"]),
         move=value["move"],
         at=_read_time(value["at"]),
+        over_at=_read_time(value["over_at"]) if "over_at" in value else None,
     )
 
 

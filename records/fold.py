@@ -13,7 +13,7 @@ from records.conflict import Agrees, conflicts, of_path, without
 from schema.asks import Ask, Asks, Expect, Link, MoveTo, SetField
 from schema.fingerprint import Json, canonical
 from schema.keys import EntryId, RemoteId
-from schema.record import Expectation, Mark, Move, Pending, Problem, Record, Stamp
+from schema.record import Expectation, Move, Pending, Problem, Record, Stamp
 from schema.states import Closed, Reason, RecordState
 
 LINK = "@link"
@@ -209,11 +209,11 @@ def accept(
     )
     sent: Mapping[str, Json] = {} if mark is None else mark.fields
     tried = record.calls > 0 or mark is not None
-    landed = mark is None or _landed(record, mark, accepted, agrees, status_field)
-    if mark is not None and landed:
+    done = mark is None or landed(record, accepted, agrees, status_field)
+    if mark is not None and done:
         for entry in mark.entries:
             ends.say(entry, Closed.DELIVERED)
-    if landed:
+    if done:
         after = after.but(tries=0, first_try_at=None)
     after = _settle_fields(after, sent, ends, agrees, tried=tried)
     after = _settle_path(after, ends, status_field, tried=tried)
@@ -224,17 +224,15 @@ def accept(
     return Folded(record=after, closed=ends.closed(before, after.entries()))
 
 
-def _landed(
-    record: Record,
-    mark: Mark,
-    accepted: Mapping[str, Json],
-    agrees: Agrees,
-    status_field: str | None,
+def landed(
+    record: Record, accepted: Mapping[str, Json], agrees: Agrees, status_field: str | None
 ) -> bool:
-    """Whether all that a call was to bring about is so."""
+    """Whether all that the call under the record's mark was to bring about is so."""
+    if record.mark is None:
+        return False
     if _moved(record) and accepted.get(status_field or STATE) != record.path[0].to:
         return False
-    return all(agrees(name, value, accepted) for name, value in mark.fields.items())
+    return all(agrees(name, value, accepted) for name, value in record.mark.fields.items())
 
 
 def release(record: Record) -> Folded:

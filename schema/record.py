@@ -84,6 +84,8 @@ class Mark:
     entries: tuple[EntryId, ...]
     move: EntryId | None
     at: datetime
+    over_at: datetime | None = None
+    """When an unclear answer came; None while none has: then it may land until the quarantine ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

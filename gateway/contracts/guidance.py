@@ -89,7 +89,8 @@ def _field(name: str, value: object) -> SetField:
 def plan(record: Record, kin: Sequence[Record], now: datetime) -> Plan:
     """Create what is not there yet, then send what differs; declare once there is an id."""
     if record.look_first:
-        return Hold(reason=Reason.DOES_NOT_SETTLE, detail="cannot be looked up from here")
+        reason = Reason.DOES_NOT_SETTLE if record.mark is None else Reason.NO_ANSWER
+        return Hold(reason=reason, detail="cannot be looked up from here; look there yourself")
     wanted = {name: pending.value for name, pending in record.pending.items()}
     there = record.accepted or {}
     differing = {name: value for name, value in wanted.items() if value != there.get(name)}

@@ -4,14 +4,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from gateway.contracts import guidance
 from outbox import attempts, gates
 from outbox.errors import QuotaAway
 from outbox.gates import Gate
+from runtime.database import Database
 from schema.contract import ABSENT
 from schema.events import (
     DeclarationMade,
     DeclarationVoided,
     Event,
+    MentorChanged,
     ParticipantResumed,
     ParticipantWithdrawn,
     RecordSnapshot,
@@ -426,6 +429,31 @@ def test_a_lost_answer_is_looked_up_after_the_quarantine_and_settled_both_ways(
     assert stands(known) == (RecordState.IN_STEP, None)
 
 
+@pytest.mark.parametrize("executed", [True, False])
+def test_a_look_before_the_quarantine_ends_may_say_done_and_never_not_done(
+    known: Outbox, executed: bool
+) -> None:
+    known.api.then(lost(executed=executed))
+    (entry,) = known.emit(deferred())
+    known.run()
+    known.wait(seconds=20)
+    known.set_record(known.record(), due_at=known.clock.now())  # somebody is impatient
+
+    known.run()
+    assert known.api.operations == ["defer", "look_up_participant"]
+    if executed:
+        assert known.how(entry) == ["delivered"]
+        return
+    doubtful = known.record()
+    assert (doubtful.state, doubtful.due_at) == (RecordState.IN_DOUBT, NOON + SAFE_TO_LOOK)
+    assert doubtful.mark is not None
+
+    known.wait(seconds=SAFE_TO_LOOK.total_seconds() - 20)
+    known.run()
+    assert known.api.writes == ["defer", "defer"]
+    assert known.how(entry) == ["delivered"]
+
+
 def test_an_unclear_answer_is_looked_up_soon(known: Outbox) -> None:
     known.api.then(Scripted(outcome=InDoubt(detail="answered 500", answered=True), executed=True))
     (entry,) = known.emit(deferred())
@@ -496,6 +524,62 @@ def test_a_create_lost_twice_is_never_made_a_third_time(known: Outbox) -> None:
     assert known.api.writes == ["declare", "declare"]
     assert (claim.state, claim.reason) == (RecordState.DEAD, Reason.EXHAUSTED)
     assert known.how(entry) == ["folded"]
+
+
+def test_after_two_lost_creates_another_wish_of_the_round_is_not_a_third(known: Outbox) -> None:
+    known.api.then(lost(executed=False), Delivered(accepted=ABSENT), lost(executed=False))
+    known.emit(declared(1))
+    known.run()
+    for _ in range(3):
+        known.wait(minutes=10)
+        known.run()
+    assert known.record(part="started").reason is Reason.EXHAUSTED
+
+    known.emit(declared(2))
+    known.run()
+
+    claim = known.record(part="started")
+    assert known.api.writes == ["declare", "declare"]
+    assert (claim.state, claim.reason) == (RecordState.DEAD, Reason.EXHAUSTED)
+
+
+def test_a_lost_create_whose_void_is_asked_for_is_not_repeated(known: Outbox) -> None:
+    known.api.then(lost(executed=False))
+    made = known.emit(declared())
+    known.run()
+
+    void = known.emit(DeclarationVoided(source_id="E-1", declaration_type="started"))
+    known.wait(minutes=3)
+    known.run()
+
+    assert known.api.operations == ["declare", "find_declaration"]
+    assert known.record(part="started").state is RecordState.IN_STEP
+    assert known.entries().keys() >= {*made, *void}
+    assert "folded" not in known.how(*made, *void)
+
+
+def test_a_create_that_nothing_can_look_up_is_left_to_a_person_whatever_is_said_since(
+    database: Database,
+) -> None:
+    outbox = Outbox(database, guidance.CONTRACT)
+    outbox.api.then(lost(executed=False))  # which nobody here can know
+    joe = {"full_name": "Joe Bloggs", "start_date": "2025-09-01"}
+    outbox.emit(RecordSnapshot(source_id="E-1", kind="participant", state=joe))
+    outbox.run()
+    (newer,) = outbox.emit(MentorChanged(source_id="E-1", mentor_id="M2"))
+    for _ in range(5):
+        outbox.wait(hours=12)
+        outbox.run()
+
+    (record,) = outbox.records()
+    assert outbox.api.writes == ["create"]
+    assert (record.state, record.reason, record.due_at) == (
+        RecordState.IN_DOUBT,
+        Reason.NO_ANSWER,
+        None,
+    )
+    assert record.problem is not None
+    assert outbox.how(newer) == ["folded"]
 
 
 def test_a_create_that_a_look_finds_is_made_once(known: Outbox) -> None:

@@ -279,7 +279,12 @@ def test_in_doubt_keeps_its_mark_and_is_looked_up_when_nothing_can_land_any_more
 
     assert stands(ended) == (RecordState.IN_DOUBT, reason, due_at)
     record = ended.folded.record
-    assert (record.look_first, record.tries, record.mark) == (True, 1, taken().mark)
+    assert (record.look_first, record.tries) == (True, 1)
+    mark = taken().mark
+    assert mark is not None
+    kept = replace(mark, over_at=NOON if answered else None)
+    assert record.mark == kept
+    assert TIMING.safe_to_look(kept) == (NOON if answered else SAFE)
 
 
 @pytest.mark.parametrize(
