@@ -29,6 +29,7 @@ from outbox import entries
 from outbox.entries import Swept
 from records import store
 from runtime.bulk import among
+from runtime.prepared import Prepared
 from schema.keys import AttemptId, EntryId, LeaseToken
 from schema.outcomes import OutcomeName
 from schema.plans import Call
@@ -82,8 +83,20 @@ def _open_if(held: CTE) -> Executable:
     return insert(attempt).from_select(["id", *names], row).returning(attempt.c.id)
 
 
-_OPEN_IF_HELD = _open_if(store.held_and_marked(attempt))
-_OPEN_IF_READING = _open_if(store.held_for_a_read(attempt))
+_OPEN_IF_HELD = Prepared(_open_if(store.held_and_marked(attempt)))
+_OPEN_IF_READING = Prepared(_open_if(store.held_for_a_read(attempt)))
+
+
+def _settle_usual(end: store.UsualEnd) -> Prepared:
+    """The whole of a usual delivery's end in one statement: all of it, or nothing."""
+    written = select(end.written.c.id)
+    settled = SETTLE.where(written.exists()).cte("settled")
+    closed = entries.CLOSE_ONE.where(written.exists()).cte("closed")
+    return Prepared(written.add_cte(settled, closed))
+
+
+_SETTLE_USUAL = _settle_usual(store.UsualEnd.plain())
+_SETTLE_LINKING = _settle_usual(store.UsualEnd.linking())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,11 +161,10 @@ def open_attempt(
         return opened
     values = {f"opened_{name}": value for name, value in values.items()}
     values |= store.marking(record, mark, until=until)
-    found = connection.execute(_OPEN_IF_HELD if mark else _OPEN_IF_READING, values)
-    opened = found.scalar_one_or_none()
-    if opened is None:
+    rows = (_OPEN_IF_HELD if mark else _OPEN_IF_READING).rows(connection, values)
+    if not rows:
         raise MovedOn
-    return AttemptId(opened)
+    return AttemptId(rows[0][0])
 
 
 def settle(connection: Connection, attempt_id: AttemptId, settled: Settled) -> None:
@@ -183,6 +195,31 @@ def settle_with(
     values = settling(attempt_id, settled) | store.writing(written, token)
     values |= entries.closing_one(entry, reason, now=now)
     connection.execute(_SETTLE_WITH, values)
+
+
+def settle_usual(
+    connection: Connection,
+    attempt_id: AttemptId,
+    settled: Settled,
+    *,
+    written: Record,
+    planned: Record,
+    closed: Mapping[EntryId, Closed],
+    now: datetime,
+) -> bool:
+    """Settle the usual delivery in one round trip; False, and nothing is done, when it is not one.
+
+    It is one when the record is as it was *planned* from, its answer closes one entry, tells no
+    remote id that another record has, and none of its kin waits for its end.
+    """
+    if connection.dialect.name == "sqlite" or len(closed) != 1:
+        return False
+    [(entry, reason)] = closed.items()
+    values = settling(attempt_id, settled) | store.usual_end(written, planned)
+    values |= entries.closing_one(entry, reason, now=now)
+    if written.remote_id == planned.remote_id:
+        return bool(_SETTLE_USUAL.rows(connection, values))
+    return bool(_SETTLE_LINKING.rows(connection, values | store.linking(written, now)))
 
 
 def settling(attempt_id: AttemptId, settled: Settled) -> dict[str, Any]:

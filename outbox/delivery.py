@@ -113,6 +113,14 @@ class _Taken:
     """When it was decided: the call begins no earlier."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Marked:
+    attempt: AttemptId
+    record: Record
+    """As it stands in the database since the mark."""
+    send_by: float
+
+
 class Deliverer:
     """Delivers records of one destination; safe to share between threads."""
 
@@ -152,13 +160,12 @@ class Deliverer:
         if marked is None:
             self._pace.unused(grant)
             return Ended.MOVED_ON
-        attempt, send_by = marked
         reach(Point.MARK_COMMITTED)
-        came = self._make_call(taken.call, taken.record, taken.kin, send_by)
+        came = self._make_call(taken.call, taken.record, taken.kin, marked.send_by)
         reach(Point.ANSWERED)
         self._date_slot(grant, came)
         reach(Point.SLOT_DATED)
-        return self._settle(taken, attempt, came)
+        return self._settle(taken, marked, came)
 
     # take
 
@@ -166,19 +173,18 @@ class Deliverer:
         now = self._clock.now()
         until = now + self._timing.lease
         with self._database.at_once() as connection:
-            record = store.take(connection, ring.record_id, ring.token, until=until, open_at=now)
-            family: list[Record] = []
-            if record is not None:
-                family = store.of_family(connection, record.destination, record.family)
+            found = store.take_with_kin(
+                connection, ring.record_id, ring.token, until=until, open_at=now
+            )
             reach(Point.TAKE_UNCOMMITTED)
         reach(Point.TAKE_COMMITTED)
-        if record is None:
+        if found is None:
             return self._not_taken(ring, now)
-        taken = self._decided(record, family, now)
+        record, kin = found
+        taken = self._decided(record, tuple(kin), now)
         return self._without_call(record, now) if taken is None else taken
 
-    def _decided(self, record: Record, family: Sequence[Record], now: datetime) -> _Taken | None:
-        kin = tuple(one for one in family if one.id != record.id)
+    def _decided(self, record: Record, kin: tuple[Record, ...], now: datetime) -> _Taken | None:
         decision = decide(record, kin, self._contract, now)
         if not isinstance(decision, Go):
             return None
@@ -241,12 +247,13 @@ class Deliverer:
 
     # mark
 
-    def _mark(self, taken: _Taken, grant: Grant) -> tuple[AttemptId, float] | None:
+    def _mark(self, taken: _Taken, grant: Grant) -> _Marked | None:
         """Commit "about to send"; None when the call is not to be made, which costs nothing."""
         now = self._clock.now()
         send_by = self._clock.monotonic() + self._timing.send_by.total_seconds()
         record, call = taken.record, taken.call
         mark = _mark(record, call, now) if call.request.writes else None
+        until = now + self._timing.lease
         try:
             with self._database.at_once() as connection:
                 attempt = attempts.open_attempt(
@@ -256,17 +263,20 @@ class Deliverer:
                     grant_id=grant.id,
                     mark=mark,
                     now=now,
-                    until=now + self._timing.lease,
+                    until=until,
                 )
                 reach(Point.MARK_UNCOMMITTED)
         except attempts.MovedOn:
             self._go_back(taken, now)
             return None
         # Asked once the row is committed: a log that was lost meanwhile is made again from rows.
-        if self._pace.still_good(grant):
-            return attempt, send_by
-        self._never_sent(taken, attempt)
-        return None
+        if not self._pace.still_good(grant):
+            self._never_sent(taken, attempt)
+            return None
+        held = record.but(lease_until=until)
+        if mark is not None:
+            held = held.but(mark=replace(mark, attempt=attempt))
+        return _Marked(attempt=attempt, record=held, send_by=send_by)
 
     def _go_back(self, taken: _Taken, now: datetime) -> None:
         with self._database.transaction() as connection:
@@ -298,17 +308,46 @@ class Deliverer:
         else:
             self._pace.answered(grant)
 
-    def _settle(self, taken: _Taken, attempt: AttemptId, came: Came) -> Ended:
+    def _settle(self, taken: _Taken, marked: _Marked, came: Came) -> Ended:
         turn = 0
         give_up = self._clock.monotonic() + SETTLE_FOR.total_seconds()
         while True:
             try:
-                return self._settle_once(taken, attempt, came)
+                if self._settle_usual(taken, marked, came):
+                    return Ended.SETTLED
+                return self._settle_once(taken, marked.attempt, came)
             except DBAPIError:
                 if self._clock.monotonic() > give_up or turn >= SETTLE_TRIES:
                     raise
                 self._sleep(min(0.05 * 2**turn, LONGEST_SETTLE_WAIT_S))
                 turn += 1
+
+    def _settle_usual(self, taken: _Taken, marked: _Marked, came: Came) -> bool:
+        """Settle a write that was done, in one round trip; False when it is not as usual as that.
+
+        The database says whether it is: nobody changed the record since the mark, nobody waits for
+        it. So what `_settle_once` reads again first is known here.
+        """
+        if not (isinstance(came.outcome, Delivered) and taken.call.request.writes):
+            return False
+        now = self._clock.now()
+        folded = self._delivered(taken, marked.record, came.outcome, now)
+        with self._database.at_once() as connection:
+            done = attempts.settle_usual(
+                connection,
+                marked.attempt,
+                _written(came, now),
+                written=folded.record,
+                planned=marked.record,
+                closed=folded.closed,
+                now=now,
+            )
+            if done:
+                reach(Point.SETTLE_UNCOMMITTED)
+        if done:
+            reach(Point.SETTLE_COMMITTED)
+            _tell(taken, came, folded.record)
+        return done
 
     def _settle_once(self, taken: _Taken, attempt: AttemptId, came: Came) -> Ended:
         now = self._clock.now()

@@ -5,7 +5,9 @@ that somebody holds shows the token of the holding, and says whether it still wa
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -16,23 +18,30 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     Table,
+    and_,
     bindparam,
     exists,
+    false,
     func,
     literal_column,
     or_,
     select,
     text,
+    union_all,
     update,
 )
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from records.codec import from_row, mark_json, to_row
 from runtime.bulk import among, insert_many, update_many
+from runtime.prepared import Prepared
 from schema.keys import LeaseToken, RecordId, RecordKey, RemoteId
 from schema.record import Mark, Record
 from schema.states import Lane, Reason, RecordState
 from schema.tables import gate, mapping, record
+
+_ID, _TOKEN, _REVISION = (record.c.keys().index(name) for name in ("id", "token", "revision"))
 
 KEY = frozenset({"destination", "kind", "source_id", "part", "round", "family"})
 """Columns that never change once a record is there."""
@@ -118,6 +127,20 @@ _TAKE_IF_OPEN = _TAKE.where(
         or_(gate.c.until.is_(None), gate.c.until > bindparam("open_at")),
     )
 )
+
+_taken = _TAKE_IF_OPEN.cte("taken")
+_seen = record.alias("seen")
+_TAKE_WITH_KIN = Prepared(
+    union_all(
+        select(*_taken.c),
+        select(*_seen.c).join(
+            _taken,
+            and_(_seen.c.destination == _taken.c.destination, _seen.c.family == _taken.c.family),
+        ),
+    )
+)
+"""Takes a record and reads its family, in one round trip. The family is as it was when the
+statement began, the record itself among it in its old state."""
 
 
 def of_families(
@@ -332,6 +355,45 @@ def take(
     return None if row is None else from_row(row)
 
 
+def take_with_kin(
+    connection: Connection,
+    record_id: int,
+    token: LeaseToken,
+    *,
+    until: datetime,
+    open_at: datetime,
+) -> tuple[Record, list[Record]] | None:
+    """Take a record as `take` does, and read the other records of its family."""
+    if connection.dialect.name == "sqlite":
+        taken = take(connection, record_id, token, until=until, open_at=open_at)
+        return None if taken is None else (taken, _kin(connection, taken))
+    values = {
+        "taken_id": record_id,
+        "taken_token": token,
+        "taken_until": until,
+        "open_at": open_at,
+    }
+    try:
+        rows = _TAKE_WITH_KIN.rows(connection, values)
+    except IntegrityError:
+        return None
+    if not rows:
+        return None
+    # Itself comes twice: as it was before, and with the token it was taken with.
+    before, after = sorted((row for row in rows if row[_ID] == record_id), key=itemgetter(_TOKEN))
+    taken = from_row(after)
+    if before[_REVISION] != after[_REVISION]:
+        # It waited for somebody who changed it: its kin may have changed with it since.
+        return taken, _kin(connection, taken)
+    kin = [from_row(row) for row in rows if row[_ID] != record_id]
+    return taken, sorted(kin, key=lambda one: one.id)
+
+
+def _kin(connection: Connection, one: Record) -> list[Record]:
+    family = of_family(connection, one.destination, one.family)
+    return [other for other in family if other.id != one.id]
+
+
 def marking(one: Record, mark: Mark | None, *, until: datetime) -> dict[str, Any]:
     """Give the parameters of `held_and_marked`, or, without a mark, of `held_for_a_read`."""
     values: dict[str, Any] = {
@@ -357,6 +419,90 @@ def held_and_marked(attempts: Table) -> CTE:
 def held_for_a_read(attempts: Table) -> CTE:
     """The same for a call that changes nothing there, and so leaves the mark as it is."""
     return _held_with(_next_id(attempts))
+
+
+@dataclass(frozen=True, slots=True)
+class UsualEnd:
+    """Parts of the statement that settles the usual delivery in one round trip. PostgreSQL only.
+
+    The family is locked in key order, as everywhere. Only where the record is still as it was
+    planned from, and nobody of its kin waits for it, anything is written; the rest of the statement
+    depends on `written`, which gives the record's id then.
+    """
+
+    written: CTE
+
+    @classmethod
+    def linking(cls) -> "UsualEnd":
+        """For an answer that tells the record's remote id: nothing either when another has it."""
+        row = [bindparam(f"linked_{one.name}", type_=one.type) for one in mapping.c]
+        usual = _usual()
+        linked = (
+            insert(mapping)
+            .from_select([one.name for one in mapping.c], select(*row).where(_any_of(usual)))
+            .on_conflict_do_nothing()
+            .returning(mapping.c.record_id)
+            .cte("linked")
+        )
+        return cls(_written_if(linked))
+
+    @classmethod
+    def plain(cls) -> "UsualEnd":
+        """For an answer that tells no new remote id."""
+        return cls(_written_if(_usual()))
+
+
+def _usual() -> CTE:
+    needed = (record.c.id, record.c.token, record.c.revision, record.c.state, record.c.reason)
+    family = _OF_FAMILY_LOCKED.with_only_columns(*needed).cte("family")
+    itself = family.c.id == bindparam("held_id")
+    as_planned = and_(
+        itself,
+        family.c.token == bindparam("held_token"),
+        family.c.revision == bindparam("held_revision"),
+    )
+    waiting = and_(
+        family.c.state == RecordState.WAITING.value, family.c.reason == Reason.WAITING_FOR.value
+    )
+    refused = and_(
+        family.c.state == RecordState.DEAD.value, family.c.reason == Reason.REFUSED.value
+    )
+    needs_word = and_(~itself, or_(waiting, refused))
+    return (
+        select(func.count().label("family"))
+        .select_from(family)
+        .having(func.bool_or(as_planned), ~func.bool_or(func.coalesce(needs_word, false())))
+        .cte("usual")
+    )
+
+
+def _any_of(cte: CTE) -> ColumnElement[bool]:
+    return exists().select_from(cte)
+
+
+def _written_if(cte: CTE) -> CTE:
+    return UPDATE_HELD.where(_any_of(cte)).returning(record.c.id).cte("written")
+
+
+def usual_end(one: Record, planned: Record) -> dict[str, Any]:
+    """Give the parameters of `UsualEnd` for a record that was *planned* from, and then is *one*."""
+    return writing(one, planned.token) | {
+        "held_revision": planned.revision,
+        "in_destination": planned.destination,
+        "in_family": planned.family,
+    }
+
+
+def linking(one: Record, now: datetime) -> dict[str, Any]:
+    """Give the parameters that `UsualEnd.linking` needs besides."""
+    return {
+        "linked_destination": one.destination,
+        "linked_kind": one.key.kind,
+        "linked_remote_id": one.remote_id,
+        "linked_role": one.role or "",
+        "linked_record_id": one.id,
+        "linked_since": now,
+    }
 
 
 def _next_id(table: Table) -> ScalarSelect[int]:
