@@ -1,69 +1,74 @@
 """The Dramatiq broker: a doorbell, and nothing more.
 
 One idea: a message is a pointer to a row. It may be lost, doubled, delayed or come out of order;
-the row decides. So of the broker only carrying and threads are used: no retries, no delays, no
-results, no limits, no dead letters.
+the row decides. So of Dramatiq only messages, actors and threads are used: no retries, no delays,
+no results, no limits, no dead letters; and no acknowledgements. What is fetched is off the queue at
+once, and what dies with its process is rung again.
 """
 
 # Dramatiq and this part of redis carry no types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 
-import os
 import time
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import uuid4
 
-os.environ.setdefault("dramatiq_queue_prefetch", "0")  # 0: Dramatiq takes twice the threads
-
 import redis
-from dramatiq.brokers.redis import RedisBroker
-from dramatiq.common import current_millis
+from dramatiq.broker import Broker, Consumer, MessageProxy
+from dramatiq.common import compute_backoff, current_millis
+from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
 from dramatiq.middleware import Middleware
-from redis import exceptions as redis_errors
-
-MAINTENANCE_CHANCE = 200_000
-"""Of a million commands, how many also return a dead worker's messages. At Dramatiq's 1,000 a
-quiet queue takes a quarter of an hour; the relay would ring again long before, but doubly."""
-
-HEARTBEAT_MS = 10_000
-"""How long a worker may be silent before its messages are given to others."""
-
-BROKER_DOWN = (
-    redis.TimeoutError,
-    redis_errors.ReadOnlyError,
-    redis_errors.OutOfMemoryError,
-    redis_errors.BusyLoadingError,
-)
-"""Errors that Dramatiq would take for bugs, and that are outages: hung, read-only, full, loading."""
 
 
-class Doorbell(RedisBroker):
-    """A broker that treats every way Redis can be away as a lost connection."""
+class Doorbell(Broker):
+    """A broker that carries messages over a list in Redis, in order."""
 
     def __init__(self, client: Any, namespace: str) -> None:
-        super().__init__(
-            client=client,
-            namespace=f"{namespace}:queue",
-            middleware=list[Middleware](),
-            maintenance_chance=MAINTENANCE_CHANCE,
-            heartbeat_timeout=HEARTBEAT_MS,
-        )
+        super().__init__(middleware=list[Middleware]())
+        self.client = client
+        self.namespace = f"{namespace}:queue"
+        self.queues: set[str] = set()
         self.fetched_at = time.monotonic()
         """When a consumer last asked for messages, for the watchdog."""
 
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Any:
-        """Make a consumer that says when it asks."""
-        consumer = super().consume(queue_name, prefetch, timeout)
-        return _Watched(self, consumer)
+    def declare_queue(self, queue_name: str) -> None:
+        """Know a queue. There is none beside it for what is delayed: nothing here is."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
+    def get_declared_queues(self) -> set[str]:
+        """Give the queues that are known."""
+        return self.queues.copy()
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Put one message on its queue, as `actor.send` does.
+
+        Raises ValueError for one with a delay, and the built-in ConnectionError while Redis is
+        away.
+        """
+        if delay is not None:
+            raise ValueError("the doorbell delays nothing; put the time into a row")
+        self._push(message.queue_name, [message.encode()])
+        return message
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        """Make a consumer of a queue, for one thread."""
+        return _Rings(self, queue_name, prefetch=prefetch, idle_ms=timeout)
+
+    def key(self, queue: str) -> str:
+        """Name the list that is a queue."""
+        return f"{self.namespace}:{queue}"
 
     def waiting(self, queue: str) -> int:
         """Count the messages that nobody has fetched; 0 while Redis is away."""
         try:
-            return int(self.client.llen(f"{self.namespace}:{queue}"))
+            return int(self.client.llen(self.key(queue)))
         except redis.RedisError:
             return 0
 
@@ -73,60 +78,87 @@ class Doorbell(RedisBroker):
         Raises the built-in ConnectionError when Redis is away: some may be on the queue then,
         which does no harm.
         """
-        now = current_millis()
-        messages = {one.message_id: one.encode() for one in _messages(actor, queue, calls, now)}
+        now, batch = current_millis(), uuid4().hex
+        self._push(
+            queue,
+            [
+                Message(
+                    queue_name=queue,
+                    actor_name=actor,
+                    args=arguments,
+                    kwargs={},
+                    options={},
+                    message_id=f"{batch}-{place}",
+                    message_timestamp=now,
+                ).encode()
+                for place, arguments in enumerate(calls)
+            ],
+        )
+
+    def _push(self, queue: str, messages: Sequence[bytes]) -> None:
         if not messages:
             return
-        # What Dramatiq's own enqueue does, for many at once: the text by id, then the id in line.
-        pipe = self.client.pipeline(transaction=True)
-        pipe.execute_command("HSET", f"{self.namespace}:{queue}.msgs", *chain(*messages.items()))
-        pipe.execute_command("RPUSH", f"{self.namespace}:{queue}", *messages)
         try:
-            pipe.execute()
+            self.client.rpush(self.key(queue), *messages)
         except redis.RedisError as error:
             raise ConnectionError(type(error).__name__) from None
 
-    def _dispatch(self, command: str) -> Any:
-        dispatch = super()._dispatch(command)
 
-        def do_dispatch(queue_name: str, *args: Any) -> Any:
-            try:
-                return dispatch(queue_name, *args)
-            except BROKER_DOWN as error:
-                raise redis.ConnectionError(type(error).__name__) from None
+class _Rings(Consumer):
+    """What one consumer thread has fetched, and how much of it its workers have in hand."""
 
-        return do_dispatch
-
-
-def _messages(
-    actor: str, queue: str, calls: Sequence[tuple[Any, ...]], now: int
-) -> Iterator[Message[Any]]:
-    for arguments in calls:
-        one = str(uuid4())
-        yield Message(
-            queue_name=queue,
-            actor_name=actor,
-            args=arguments,
-            kwargs={},
-            options={"redis_message_id": one},
-            message_id=one,
-            message_timestamp=now,
-        )
-
-
-class _Watched:
-    """A consumer that notes when it last asked for messages."""
-
-    def __init__(self, broker: Doorbell, consumer: Any) -> None:
+    def __init__(self, broker: Doorbell, queue: str, *, prefetch: int, idle_ms: int) -> None:
         self._broker = broker
-        self._consumer = consumer
+        self._queue = queue
+        self._prefetch = prefetch
+        self._idle_ms = idle_ms
+        self._fetched = deque[bytes]()
+        self._in_hand = set[str]()
+        self._misses = 0
 
-    def __iter__(self) -> "_Watched":
-        return self
-
-    def __next__(self) -> Any:
+    def __next__(self) -> MessageProxy | None:
+        """Give the next message; None after a while without one."""
         self._broker.fetched_at = time.monotonic()
-        return next(self._consumer)
+        room = self._prefetch - len(self._in_hand)
+        if not self._fetched and room > 0:
+            self._fetched.extend(self._pop(room))
+        if not self._fetched:
+            self._misses, wait_ms = compute_backoff(self._misses, max_backoff=self._idle_ms)
+            time.sleep(wait_ms / 1000)
+            return None
+        self._misses = 0
+        message = Message.decode(self._fetched.popleft())
+        self._in_hand.add(message.message_id)
+        return MessageProxy(message)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._consumer, name)
+    def ack(self, message: MessageProxy) -> None:
+        """Have room for another one; the queue has long forgotten this one."""
+        self._in_hand.discard(message.message_id)
+
+    def nack(self, message: MessageProxy) -> None:
+        """Do the same: whoever rang rings again as long as the row asks for it."""
+        self._in_hand.discard(message.message_id)
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Give back what this process will not get to, so that others need not wait for a ring."""
+        self._push_back([one.encode() for one in messages])
+
+    def close(self) -> None:
+        """Give back what was fetched."""
+        self._push_back(list(self._fetched))
+        self._fetched.clear()
+
+    def _pop(self, most: int) -> list[bytes]:
+        try:
+            return self._broker.client.lpop(self._broker.key(self._queue), most) or []
+        except redis.RedisError as error:
+            # However Redis is away, hung, read-only, full or loading, it is an outage, not a bug.
+            raise ConnectionClosed(error) from None
+
+    def _push_back(self, messages: Sequence[bytes]) -> None:
+        if not messages:
+            return
+        try:
+            self._broker.client.lpush(self._broker.key(self._queue), *reversed(messages))
+        except redis.RedisError as error:
+            raise ConnectionClosed(error) from None
