@@ -12,7 +12,6 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    RowMapping,
     Update,
     bindparam,
     delete,
@@ -23,10 +22,13 @@ from sqlalchemy import (
 )
 
 from runtime.bulk import among, among_named, as_list, update_many
+from runtime.prepared import Prepared
 from schema.events import Event, InvalidEvent, decode
 from schema.keys import EntryId, RecordId
 from schema.states import Closed, EntryState, RecordState
 from schema.tables import outbox_entry, record
+
+_STATES = {state.value: state for state in EntryState}
 
 MOVING = [
     state.value
@@ -48,16 +50,18 @@ _NEW = (
     outbox_entry.c.destination == bindparam("in_destination"),
 )
 _AFTER = outbox_entry.c.id > bindparam("after_id")
-_CLAIM_NEW = (
+_next_new = (
     select(outbox_entry)
     .where(*_NEW)
     .order_by(outbox_entry.c.id)
     .limit(bindparam("at_most"))
     .with_for_update(skip_locked=True)
 )
-_CLAIM_NEW_AFTER = _CLAIM_NEW.where(_AFTER)
-_ANY_NEW = select(outbox_entry.c.id).where(*_NEW).order_by(outbox_entry.c.id).limit(1)
-_ANY_NEW_AFTER = _ANY_NEW.where(_AFTER)
+_CLAIM_NEW = Prepared(_next_new)
+_CLAIM_NEW_AFTER = Prepared(_next_new.where(_AFTER))
+_first_new = select(outbox_entry.c.id).where(*_NEW).order_by(outbox_entry.c.id).limit(1)
+_ANY_NEW = Prepared(_first_new)
+_ANY_NEW_AFTER = Prepared(_first_new.where(_AFTER))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +122,8 @@ def claim_new(
     values: dict[str, Any] = {"in_destination": destination, "at_most": limit}
     if after is not None:
         values["after_id"] = after
-    rows = connection.execute(_CLAIM_NEW if after is None else _CLAIM_NEW_AFTER, values)
-    return [_entry(row) for row in rows.mappings().all()]
+    claim = _CLAIM_NEW if after is None else _CLAIM_NEW_AFTER
+    return [_entry(row) for row in claim.rows(connection, values)]
 
 
 def any_new(connection: Connection, destination: str, *, after: EntryId | None = None) -> bool:
@@ -127,8 +131,7 @@ def any_new(connection: Connection, destination: str, *, after: EntryId | None =
     values: dict[str, Any] = {"in_destination": destination}
     if after is not None:
         values["after_id"] = after
-    found = connection.execute(_ANY_NEW if after is None else _ANY_NEW_AFTER, values)
-    return found.scalar_one_or_none() is not None
+    return bool((_ANY_NEW if after is None else _ANY_NEW_AFTER).rows(connection, values))
 
 
 def keep(connection: Connection, folded: Mapping[EntryId, RecordId]) -> None:
@@ -211,13 +214,13 @@ def closing_one(entry: EntryId, reason: Closed, *, now: datetime) -> dict[str, A
 def by_ids(connection: Connection, ids: Sequence[int]) -> list[Entry]:
     """Read entries by id."""
     query = select(outbox_entry).where(among(connection, outbox_entry.c.id, list(ids)))
-    return [_entry(row) for row in connection.execute(query).mappings().all()]
+    return [_entry(row) for row in connection.execute(query).all()]
 
 
 def of_record(connection: Connection, record_id: int) -> list[Entry]:
     """Read all entries of a record, oldest first."""
     query = select(outbox_entry).where(outbox_entry.c.record_id == record_id)
-    rows = connection.execute(query.order_by(outbox_entry.c.id)).mappings()
+    rows = connection.execute(query.order_by(outbox_entry.c.id))
     return [_entry(row) for row in rows]
 
 
@@ -241,7 +244,7 @@ def list_entries(
     ):
         if value is not None:
             query = query.where(column == str(value))
-    rows = connection.execute(query.order_by(outbox_entry.c.id).limit(limit)).mappings()
+    rows = connection.execute(query.order_by(outbox_entry.c.id).limit(limit))
     return [_entry(row) for row in rows]
 
 
@@ -306,22 +309,41 @@ def destinations_waiting(connection: Connection) -> Sequence[str]:
     return connection.execute(query.distinct()).scalars().all()
 
 
-def _entry(row: RowMapping) -> Entry:
+def _entry(row: Sequence[Any]) -> Entry:
+    """Read an entry from its row: all columns, in the table's order."""
+    (
+        id_,
+        state,
+        event,
+        source_id,
+        payload,
+        destination,
+        source,
+        event_id,
+        version,
+        happened_at,
+        seen,
+        actor,
+        emitted_at,
+        record_id,
+        closed_as,
+        closed_at,
+    ) = row
     return Entry(
-        id=EntryId(row["id"]),
-        state=EntryState(row["state"]),
-        event=row["event"],
-        source_id=row["source_id"],
-        payload=row["payload"],
-        destination=row["destination"],
-        source=row["source"],
-        event_id=row["event_id"],
-        version=row["version"],
-        happened_at=row["happened_at"],
-        seen=row["seen"],
-        actor=row["actor"],
-        emitted_at=row["emitted_at"],
-        record_id=row["record_id"],
-        closed_as=None if row["closed_as"] is None else Closed(row["closed_as"]),
-        closed_at=row["closed_at"],
+        id=EntryId(id_),
+        state=_STATES[state],
+        event=event,
+        source_id=source_id,
+        payload=payload,
+        destination=destination,
+        source=source,
+        event_id=event_id,
+        version=version,
+        happened_at=happened_at,
+        seen=seen,
+        actor=actor,
+        emitted_at=emitted_at,
+        record_id=record_id,
+        closed_as=None if closed_as is None else Closed(closed_as),
+        closed_at=closed_at,
     )

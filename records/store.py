@@ -7,6 +7,7 @@ that somebody holds shows the token of the holding, and says whether it still wa
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -34,7 +35,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from records.codec import from_row, mark_json, to_row
-from runtime.bulk import among, insert_many, update_many
+from runtime.bulk import among, among_named, as_list, insert_many, update_many
 from runtime.prepared import Prepared
 from schema.keys import LeaseToken, RecordId, RecordKey, RemoteId
 from schema.record import Mark, Record
@@ -70,16 +71,18 @@ _DUE = (
     _MAY_BE_DUE,
     record.c.due_at <= bindparam("due_by"),
 )
-_CLAIM_DUE = (
+_next_due = (
     select(record)
     .where(*_DUE)
     .order_by(record.c.due_at, record.c.id)
     .limit(bindparam("at_most"))
     .with_for_update(skip_locked=True)
 )
-_CLAIM_DUE_FROM = _CLAIM_DUE.where(_FROM)
-_ANY_DUE = select(record.c.id).where(*_DUE).order_by(record.c.due_at, record.c.id).limit(1)
-_ANY_DUE_FROM = _ANY_DUE.where(_FROM)
+_CLAIM_DUE = Prepared(_next_due)
+_CLAIM_DUE_FROM = Prepared(_next_due.where(_FROM))
+_first_due = select(record.c.id).where(*_DUE).order_by(record.c.due_at, record.c.id).limit(1)
+_ANY_DUE = Prepared(_first_due)
+_ANY_DUE_FROM = Prepared(_first_due.where(_FROM))
 
 _OF_FAMILY = (
     select(record)
@@ -90,6 +93,35 @@ _OF_FAMILY = (
     .order_by(record.c.family, record.c.id)
 )
 _OF_FAMILY_LOCKED = _OF_FAMILY.with_for_update()
+_FAMILY, _FAMILY_LOCKED = Prepared(_OF_FAMILY), Prepared(_OF_FAMILY_LOCKED)
+
+
+@lru_cache
+def _of_families(dialect: str) -> Select[Any]:
+    return (
+        select(record)
+        .where(
+            record.c.destination == bindparam("in_destination"),
+            among_named(dialect, record.c.family, "in_families"),
+        )
+        .order_by(record.c.family, record.c.id)
+    )
+
+
+@lru_cache
+def _read_families(dialect: str) -> Prepared:
+    return Prepared(_of_families(dialect))
+
+
+@lru_cache
+def _lock_families(dialect: str) -> Prepared:
+    return Prepared(_of_families(dialect).with_only_columns(record.c.id).with_for_update())
+
+
+@lru_cache
+def _read_others(dialect: str) -> Prepared:
+    return Prepared(_of_families(dialect).where(~among_named(dialect, record.c.id, "in_hand")))
+
 
 _HELD = update(record).where(
     record.c.id == bindparam("held_id"), record.c.token == bindparam("held_token")
@@ -149,27 +181,22 @@ def of_families(
     """Read every record of these families; with *lock*, in key order, held until the end."""
     if not families:
         return []
-    query = (
-        select(record)
-        .where(record.c.destination == destination, among(connection, record.c.family, families))
-        .order_by(record.c.family, record.c.id)
-    )
-    if lock and connection.dialect.name != "sqlite":
+    dialect = connection.dialect.name
+    values = {"in_destination": destination, "in_families": as_list(dialect, families)}
+    if lock and dialect != "sqlite":
         # Locked first, read after: a row that another inserted while we waited for a lock is not
         # in the snapshot of the statement that waited.
-        connection.execute(query.with_only_columns(record.c.id).with_for_update()).all()
-    return _records(connection, query)
+        _lock_families(dialect).rows(connection, values)
+    return [from_row(row) for row in _read_families(dialect).rows(connection, values)]
 
 
 def of_family(
     connection: Connection, destination: str, family: str, *, lock: bool = False
 ) -> list[Record]:
     """Read every record of one family, in key order; with *lock*, held until the end."""
-    rows = connection.execute(
-        _OF_FAMILY_LOCKED if lock else _OF_FAMILY,
-        {"in_destination": destination, "in_family": family},
-    )
-    return [from_row(row) for row in rows.all()]
+    query = _FAMILY_LOCKED if lock else _FAMILY
+    rows = query.rows(connection, {"in_destination": destination, "in_family": family})
+    return [from_row(row) for row in rows]
 
 
 def kin_of(connection: Connection, found: Sequence[Record]) -> dict[str, list[Record]]:
@@ -179,16 +206,14 @@ def kin_of(connection: Connection, found: Sequence[Record]) -> dict[str, list[Re
         return families
     for one in found:
         families.setdefault(one.family, []).append(one)
-    others = (
-        select(record)
-        .where(
-            record.c.destination == found[0].destination,
-            among(connection, record.c.family, sorted(families)),
-            ~among(connection, record.c.id, [one.id for one in found]),
-        )
-        .order_by(record.c.family, record.c.id)
-    )
-    for one in _records(connection, others):
+    dialect = connection.dialect.name
+    values = {
+        "in_destination": found[0].destination,
+        "in_families": as_list(dialect, sorted(families)),
+        "in_hand": as_list(dialect, [one.id for one in found]),
+    }
+    for row in _read_others(dialect).rows(connection, values):
+        one = from_row(row)
         families[one.family].append(one)
     for kin in families.values():
         kin.sort(key=lambda one: one.id)
@@ -289,8 +314,8 @@ def claim_due(
     }
     if floor is not None:
         values["due_from"] = floor
-    rows = connection.execute(_CLAIM_DUE if floor is None else _CLAIM_DUE_FROM, values)
-    return [from_row(row) for row in rows.all()]
+    claim = _CLAIM_DUE if floor is None else _CLAIM_DUE_FROM
+    return [from_row(row) for row in claim.rows(connection, values)]
 
 
 def dispatch_all(
@@ -573,8 +598,7 @@ def any_due(
     }
     if floor is not None:
         values["due_from"] = floor
-    found = connection.execute(_ANY_DUE if floor is None else _ANY_DUE_FROM, values)
-    return found.scalar_one_or_none() is not None
+    return bool((_ANY_DUE if floor is None else _ANY_DUE_FROM).rows(connection, values))
 
 
 def any_lapsed(connection: Connection, now: datetime, *, latest: datetime) -> bool:

@@ -21,17 +21,20 @@ Row = tuple[Any, ...]
 
 
 class Prepared:
-    """A statement of ours that gives rows, put together once. For PostgreSQL alone.
+    """A statement of ours that gives rows, put together once.
 
     Every parameter is to be given at every run; none may be a list that becomes part of the text.
-    Rows come as the driver reads them: the session is in UTC, and so are their instants.
+    On PostgreSQL rows come as the driver reads them: the session is in UTC, and so are their
+    instants. SQLite has no types of its own to read them by, and goes through SQLAlchemy.
     """
 
     def __init__(self, statement: Executable) -> None:
-        self._statement = cast(ClauseElement, statement)
+        self._statement = statement
 
     def rows(self, connection: Connection, values: Mapping[str, Any]) -> Sequence[Row]:
         """Run it; gives all rows. Raises what SQLAlchemy would."""
+        if connection.dialect.name == "sqlite":
+            return cast(Sequence[Row], connection.execute(self._statement, values).all())
         given = {**self._fixed, **values}
         for name, write in self._writers.items():
             given[name] = write(given[name])
@@ -40,7 +43,8 @@ class Prepared:
     @cached_property
     def _compiled(self) -> SQLCompiler:
         dialect = psycopg_dialect(json_deserializer=read_json)
-        return cast(SQLCompiler, self._statement.compile(dialect=dialect))
+        statement = cast(ClauseElement, self._statement)
+        return cast(SQLCompiler, statement.compile(dialect=dialect))
 
     @cached_property
     def _text(self) -> str:
