@@ -68,14 +68,16 @@ def stopping(also: Callable[[], None] | None = None) -> threading.Event:
     first = [0.0]
 
     def handle(signum: int, _: object) -> None:
-        if stop.is_set() and time.monotonic() - first[0] > 2:
+        if first[0] and time.monotonic() - first[0] > 2:
             sys.stderr.write("stopped at once; what was in hand is taken up again by others\n")
             sys.stderr.flush()
             import os
 
             os._exit(128 + signum)
         first[0] = first[0] or time.monotonic()
-        stop.set()
+        # The main thread may be about to wait for the event, and then holds its lock; set here, in
+        # the middle of that, it would wait for itself for ever.
+        threading.Thread(target=stop.set, daemon=True).start()
         if also is not None:
             also()
 
