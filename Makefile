@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check bench format clean
+.PHONY: help demo up test faults check bench format clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -19,6 +19,9 @@ up: $(VENV)/ready  ## the same world, left running until Ctrl-C
 
 test: $(VENV)/ready  ## all tests
 	@$(BIN)/python -m pytest
+
+faults: $(VENV)/ready  ## every fault in every place, not only one of each kind (minutes)
+	@$(BIN)/python -m pytest tests/faults -m "sweep or not sweep"
 
 check: $(VENV)/ready  ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check .

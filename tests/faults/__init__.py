@@ -1,0 +1,1 @@
+"""Faults, caused for real and judged by the other side's own log."""
