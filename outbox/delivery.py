@@ -360,6 +360,10 @@ class Deliverer:
                 attempts.settle(connection, attempt, _written(came, now))
                 logger.warning("late_settle", record_key=str(taken.record.key))
                 return Ended.LATE
+            if record.state is not RecordState.TAKEN:
+                # Ours, and settled already: the commit went through and its reply was lost. Once
+                # more, the try would count twice, and what came meanwhile would be undone.
+                return Ended.SETTLED
             kin = [one for one in family if one.id != record.id]
             ended = self._ended(taken, record, kin, came, now)
             written = self._linked(connection, taken, ended.folded.record, now)
