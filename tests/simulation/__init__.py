@@ -1,0 +1,1 @@
+"""Histories of faults on virtual time, from a seed, and a judge that reads only the outside."""

@@ -1,0 +1,445 @@
+"""Says what went wrong in a history, from the outside alone.
+
+One idea: it knows what local systems were told is committed, and what reached the server and the
+network's own notes; of our tables it reads, at the end, only which records stand in front of a
+person. What ought to have become of it all it works out by itself, on a second server on which
+everything is said in order, a day apart, and nothing goes wrong.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from schema.events import (
+    DeclarationMade,
+    DeclarationVoided,
+    ParticipantDeferred,
+    ParticipantResumed,
+    ParticipantWithdrawn,
+    ScheduleChanged,
+)
+from schema.plans import Request
+from schema.record import Record
+from schema.states import Reason, RecordState
+from tests.simulation.network import Sent
+from tests.simulation.plan import BEGINNING, Fault
+from tests.simulation.server import Change, Person, Refusal, Server
+from tests.simulation.world import Committed, Outside
+
+FOLDED_BY = 90.0
+"""How long after its commit an event is folded at the latest, in seconds, whatever fails."""
+
+IN_HAND = 45.0
+"""How long after a key was refused what was in hand before may still be sent, in seconds."""
+
+MOST_CREATES = 2
+"""How often a create may be sent whose end is unclear, for each time it is asked for."""
+
+
+class Wrong(StrEnum):
+    """What must never be."""
+
+    LOST = "lost"
+    UNEXPECTED = "unexpected"
+    DUPLICATED = "duplicated"
+    STALE = "stale"
+    OVER = "over the limit"
+
+
+@dataclass(frozen=True)
+class Found:
+    """One thing that went wrong, in words."""
+
+    wrong: Wrong
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.wrong}: {self.what}"
+
+
+@dataclass
+class Verdict:
+    """What the judge says of a history."""
+
+    found: list[Found] = field(default_factory=list[Found])
+    struck: bool = False
+    """A fault struck."""
+    in_step: bool = False
+    """At the end nothing waited, and nothing stood in front of a person."""
+
+    @property
+    def recovered(self) -> bool:
+        """Whether faults struck and left no trace."""
+        return self.struck and self.in_step and not self.found
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One thing asked for, of one thing there."""
+
+    value: str | None
+    at: float
+    order: tuple[float, int]
+
+
+def judge(outside: Outside) -> Verdict:
+    """Give the verdict on a history."""
+    return Judge(outside).verdict()
+
+
+class Judge:
+    """Goes through one history."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._outside = outside
+        self._wishes = _wishes(outside.committed)
+        self._sent = {one.call: one for one in outside.sent}
+        self._contested = _contested(outside)
+        self._touched = {
+            change.thing for line in outside.server.log for change in line.changes if not change.ours
+        }
+        self._verdict = Verdict()
+
+    def verdict(self) -> Verdict:
+        """Look at everything."""
+        self._only_what_was_asked()
+        self._nothing_unclear_is_built_upon()
+        self._no_create_twice()
+        self._no_window_over_the_limit()
+        self._a_refused_key_is_left_alone()
+        self._at_the_end()
+        for surprise in self._outside.surprises:
+            self._say(Wrong.UNEXPECTED, surprise)
+        faults = {str(one) for one in Fault}
+        self._verdict.struck = any(
+            number and name.split(":")[0] in faults for name, number in self._outside.fired.items()
+        )
+        self._verdict.in_step = all(one.state is RecordState.IN_STEP for one in self._outside.ends)
+        return self._verdict
+
+    def _say(self, wrong: Wrong, what: str) -> None:
+        self._verdict.found.append(Found(wrong, what))
+
+    # stale
+
+    def _only_what_was_asked(self) -> None:
+        """Each change of ours carries out a wish that was committed, and wishes are never undone
+        by older ones; what the other side changed, and we have seen, stays."""
+        reached: dict[str, int] = {}
+        theirs: dict[str, tuple[Change, float]] = {}
+        for line in self._outside.server.log:
+            for change in line.changes:
+                if not change.ours:
+                    theirs[change.thing] = (change, line.at)
+                    continue
+                wish = self._carried_out(change, self._sent[line.call], reached)
+                if wish is not None and change.thing in theirs:
+                    self._not_over_theirs(change, wish, self._sent[line.call], theirs)
+                theirs.pop(change.thing, None)
+
+    def _carried_out(self, change: Change, sent: Sent, reached: dict[str, int]) -> Wish | None:
+        """Find the wish behind a change, and go on from it."""
+        wishes = self._wishes.get(change.thing, [])
+        value = None if change.thing.startswith("claim") and change.value is None else change.value
+        last = reached.get(change.thing, -1)
+        fits = [
+            place
+            for place, wish in enumerate(wishes)
+            if wish.value == value and wish.at <= sent.at
+        ]
+        later = [place for place in fits if place > last]
+        if later:
+            reached[change.thing] = later[0]
+            return wishes[later[0]]
+        if not fits:
+            self._say(Wrong.STALE, f"{change.thing} became {value}, which nobody had asked for")
+        elif last in fits:
+            self._say(Wrong.DUPLICATED, f"{change.thing} became {value} twice for one wish")
+        else:
+            self._say(Wrong.STALE, f"{change.thing} became {value} after something newer")
+        return None
+
+    def _not_over_theirs(
+        self, change: Change, wish: Wish, sent: Sent, theirs: dict[str, tuple[Change, float]]
+    ) -> None:
+        """An older wish does not overwrite what we have seen them change since."""
+        their, at = theirs[change.thing]
+        if change.thing.startswith("claim") or wish.at + FOLDED_BY > at:
+            return
+        known = any(one.settled and one.settled < wish.at for one in self._answers(sent.person))
+        seen = any(at < one.at and one.settled < sent.at for one in self._answers(sent.person))
+        if known and seen:
+            what = f"{change.thing} was {their.value} by their hand, seen, and became {change.value}"
+            self._say(Wrong.STALE, what)
+
+    def _answers(self, person: str) -> Iterator["Settled"]:
+        for one in self._outside.sent:
+            about = one.request.path.startswith("/participants/")
+            if one.person == person and about and one.heard == 200 and one.settled is not None:
+                yield Settled(at=one.landed or one.at, settled=one.settled)
+
+    # duplicated
+
+    def _nothing_unclear_is_built_upon(self) -> None:
+        """After a write whose end is unclear comes a look, once it can land no more; only then
+        another write at the same person. And never two writes at one person at a time."""
+        for person in set(self._outside.plan.people.values()):
+            unclear: Sent | None = None
+            for one in self._outside.sent:
+                if one.person != person or not one.left:
+                    continue
+                if unclear is not None and one.writes:
+                    self._not_at_once(unclear, one)
+                    unclear = None
+                if unclear is not None and _settles(one, unclear):
+                    unclear = None
+                if one.writes and not one.clear:
+                    unclear = one
+
+    def _not_at_once(self, unclear: Sent, one: Sent) -> None:
+        first, second = _named(unclear.request), _named(one.request)
+        self._say(Wrong.DUPLICATED, f"{first} was unclear, and {second} followed without a look")
+
+    def _no_create_twice(self) -> None:
+        made: dict[str, int] = {}
+        for line in self._outside.server.log:
+            for change in line.changes:
+                if change.ours and change.thing.startswith("claim") and change.before is None:
+                    made[change.thing] = made.get(change.thing, 0) + (change.value is not None)
+        for thing, number in made.items():
+            rounds = _rounds(self._wishes.get(thing, []))
+            if number > rounds:
+                self._say(Wrong.DUPLICATED, f"{thing} was made {number} times, asked {rounds}")
+        for body, number in self._unclear_creates().items():
+            if number > MOST_CREATES * self._asked(body):
+                self._say(Wrong.DUPLICATED, f"a create was sent {number} times, unclear each time")
+
+    def _unclear_creates(self) -> dict[tuple[str, str], int]:
+        unclear: dict[tuple[str, str], int] = {}
+        for one in self._outside.sent:
+            if one.request.method == "POST" and one.left and not one.clear:
+                key = (one.person, one.request.fingerprint())
+                unclear[key] = unclear.get(key, 0) + 1
+        return unclear
+
+    def _asked(self, key: tuple[str, str]) -> int:
+        wishes = [
+            wish
+            for thing, wishes in self._wishes.items()
+            if thing.startswith(f"claim:{key[0]}")
+            for wish in wishes
+        ]
+        return max(1, sum(1 for wish in wishes if wish.value is not None))
+
+    # over the limit
+
+    def _no_window_over_the_limit(self) -> None:
+        window, most = self._outside.plan.window.total_seconds(), self._outside.plan.calls
+        times = sorted(line.at for line in self._outside.server.log if line.call)
+        for place, at in enumerate(times):
+            number = place + 1 - bisect_right(times, at - window)
+            if number > most:
+                self._say(Wrong.OVER, f"{number} of {most} in the {window:.0f} s to {at:.1f}")
+                return
+
+    # unexpected
+
+    def _a_refused_key_is_left_alone(self) -> None:
+        """Once a 401 is written down nobody calls, until a person opens the gate again."""
+        slack = 3 + self._outside.fired.get(Fault.FROZEN, 0)
+        refused = [one.settled for one in self._outside.sent if one.heard == 401 and one.settled]
+        if not refused:
+            return
+        opened = min((at for at in self._outside.opened if at > refused[0]), default=float("inf"))
+        late = [
+            one for one in self._outside.sent if one.left and refused[0] + IN_HAND < one.at < opened
+        ]
+        if len(late) > slack:
+            self._say(Wrong.UNEXPECTED, f"{len(late)} calls with a key known to be refused")
+
+    # the end
+
+    def _at_the_end(self) -> None:
+        for thing, wishes in self._wishes.items():
+            records = [one for one in self._outside.ends if _is_about(one, thing, self._outside)]
+            if not wishes:
+                continue
+            self._ends_well(thing, wishes, records)
+        for one in self._outside.ends:
+            if not _at_rest(one):
+                state = f"{one.key} never comes to rest: {one.state}, {one.reason}"
+                self._say(Wrong.LOST, state)
+
+    def _ends_well(self, thing: str, wishes: Sequence[Wish], records: Sequence[Record]) -> None:
+        before_a_person = [one for one in records if _waits_for_somebody(one)]
+        expected = thing in self._contested or thing in self._touched
+        linked = self._is_linked(thing)
+        if before_a_person and linked and not expected and not self._unlucky(before_a_person):
+            one = before_a_person[0]
+            self._say(Wrong.UNEXPECTED, f"{one.key} stands in front of a person: {one.reason}")
+        if before_a_person or (not linked and records):
+            return
+        there = _state_of(thing, self._outside.server)
+        if there != wishes[-1].value and thing not in self._touched:
+            self._say(Wrong.LOST, f"{thing} is {there}, and was to be {wishes[-1].value}")
+
+    def _is_linked(self, thing: str) -> bool:
+        person = thing.split(":")[1]
+        return any(
+            getattr(one.saying.event, "participant_id", None) is not None
+            for one in self._outside.committed
+            if one.saying.person == person
+        )
+
+    def _unlucky(self, records: Sequence[Record]) -> bool:
+        """Two creates of which nobody heard: a person has to look."""
+        tired = any(one.reason is Reason.EXHAUSTED for one in records)
+        return tired and any(number >= MOST_CREATES for number in self._unclear_creates().values())
+
+
+@dataclass(frozen=True)
+class Settled:
+    """An answer that our side took over: when it was true there, and when it was written down."""
+
+    at: float
+    settled: float
+
+
+# Reading what was said
+
+
+def _wishes(committed: Sequence[Committed]) -> dict[str, list[Wish]]:
+    """Everything asked for, thing by thing, in the order in which it was meant."""
+    found: dict[str, list[Wish]] = {}
+    for one in committed:
+        saying, event = one.saying, one.saying.event
+        if saying.thing is None:
+            continue
+        ordered = event.version is not None or event.happened_at is not None
+        order = (saying.order if ordered else 0.0, one.entry)
+        found.setdefault(saying.thing, []).append(Wish(saying.value, one.at, order))
+    for wishes in found.values():
+        wishes.sort(key=lambda wish: wish.order)
+    return found
+
+
+def _rounds(wishes: Sequence[Wish]) -> int:
+    """How often a claim may be made: once for each stretch between voids."""
+    values = [wish.value for wish in wishes]
+    return sum(
+        1
+        for place, value in enumerate(values)
+        if value is not None and (place == 0 or values[place - 1] is None)
+    )
+
+
+def _contested(outside: Outside) -> set[str]:
+    """The things about which the API itself says no, said in order and a day apart."""
+    found: set[str] = set()
+    ideal = outside.pristine
+    by_order = sorted(outside.committed, key=lambda one: (one.saying.order, one.entry))
+    for days, one in enumerate(by_order, start=1):
+        if one.saying.thing is None:
+            continue
+        ideal.clock = lambda days=days: BEGINNING + timedelta(days=2 * days)
+        try:
+            _carry_out(one, ideal)
+        except Refusal as no:
+            found.add(one.saying.thing)
+            if "status" in one.saying.thing or "schedule" in one.saying.thing:
+                found.update((f"status:{one.saying.person}", f"schedule:{one.saying.person}"))
+            if no.status == 404:
+                raise
+    for person in outside.plan.people.values():
+        withdrawn = any(
+            isinstance(one.saying.event, ParticipantWithdrawn) and one.saying.person == person
+            for one in outside.committed
+        )
+        if withdrawn:
+            found.update(
+                one.saying.thing
+                for one in outside.committed
+                if one.saying.thing and one.saying.thing.startswith(f"claim:{person}")
+            )
+    return found
+
+
+def _carry_out(one: Committed, ideal: Server) -> None:
+    """Do what an event asks on a server where nothing goes wrong; what is so already is well."""
+    saying = one.saying
+    person = ideal.people[saying.person]
+    match saying.event:
+        case ParticipantDeferred() | ParticipantResumed() | ParticipantWithdrawn() as event:
+            if f"{person.status}/{person.reason}" == saying.value:
+                return
+            act = {"participant_deferred": "defer", "participant_resumed": "resume"}
+            ideal.ask(person, act.get(event.event, "withdraw"), getattr(event, "reason", None))
+        case ScheduleChanged():
+            if person.schedule != saying.value:
+                ideal.ask(person, "change-schedule", saying.value)
+        case DeclarationMade() as event:
+            _claim(ideal, person, event.declaration_type, saying.value or "")
+        case DeclarationVoided() as event:
+            live = ideal.live(person.id, event.declaration_type)
+            if live is not None:
+                ideal.set_claim(live, "voided", ours=True)
+        case _:
+            pass
+
+
+def _claim(ideal: Server, person: Person, part: str, value: str) -> None:
+    live = ideal.live(person.id, part)
+    if live is None or f"{live.date}/{live.evidence}" != value:
+        ideal.claim(person, part, *value.split("/"))
+
+
+def _state_of(thing: str, server: Server) -> str | None:
+    kind, person, *part = thing.split(":")
+    there = server.people[person]
+    if kind == "status":
+        return f"{there.status}/{there.reason}"
+    if kind == "schedule":
+        return there.schedule
+    live = server.live(person, part[0])
+    return None if live is None else f"{live.date}/{live.evidence}"
+
+
+# Reading what was sent
+
+
+def _settles(look: Sent, unclear: Sent) -> bool:
+    """Whether a look could see what became of an unclear write, which had landed or never will."""
+    if look.writes or look.heard != 200 or look.settled is None or look.landed is None:
+        return False
+    return unclear.landed is None or unclear.landed < look.landed
+
+
+def _named(request: Request) -> str:
+    return f"{request.method} {request.path}"
+
+
+# Reading the ends
+
+
+def _is_about(one: Record, thing: str, outside: Outside) -> bool:
+    kind, person, *part = thing.split(":")
+    if outside.plan.people[one.key.source_id] != person:
+        return False
+    if kind == "claim":
+        return one.key.kind == "declaration" and one.key.part == part[0]
+    return one.key.kind == "enrolment"
+
+
+def _waits_for_somebody(one: Record) -> bool:
+    """In front of a person, or waiting for what only a local system can say."""
+    if one.state in (RecordState.HELD, RecordState.DEAD):
+        return True
+    if one.state is RecordState.WAITING:
+        return one.reason is Reason.WAITING_FOR
+    return one.state is RecordState.IN_DOUBT and one.due_at is None
+
+
+def _at_rest(one: Record) -> bool:
+    return one.state is RecordState.IN_STEP or _waits_for_somebody(one)
