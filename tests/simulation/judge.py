@@ -98,8 +98,12 @@ class Judge:
         self._sent = {one.call: one for one in outside.sent}
         self._contested = _contested(outside)
         self._touched = {
-            change.thing for line in outside.server.log for change in line.changes if not change.ours
+            change.thing.split(":")[1]
+            for line in outside.server.log
+            for change in line.changes
+            if not change.ours
         }
+        """The people about whom the other side, or a school, did something by itself."""
         self._verdict = Verdict()
 
     def verdict(self) -> Verdict:
@@ -274,7 +278,7 @@ class Judge:
 
     def _ends_well(self, thing: str, wishes: Sequence[Wish], records: Sequence[Record]) -> None:
         before_a_person = [one for one in records if _waits_for_somebody(one)]
-        expected = thing in self._contested or thing in self._touched
+        expected = thing in self._contested or self._is_touched(thing)
         linked = self._is_linked(thing)
         if before_a_person and linked and not expected and not self._unlucky(before_a_person):
             one = before_a_person[0]
@@ -282,8 +286,11 @@ class Judge:
         if before_a_person or (not linked and records):
             return
         there = _state_of(thing, self._outside.server)
-        if there != wishes[-1].value and thing not in self._touched:
+        if not _same(thing, there, wishes[-1].value) and not self._is_touched(thing):
             self._say(Wrong.LOST, f"{thing} is {there}, and was to be {wishes[-1].value}")
+
+    def _is_touched(self, thing: str) -> bool:
+        return thing.split(":")[1] in self._touched
 
     def _is_linked(self, thing: str) -> bool:
         person = thing.split(":")[1]
@@ -336,34 +343,43 @@ def _rounds(wishes: Sequence[Wish]) -> int:
 
 
 def _contested(outside: Outside) -> set[str]:
-    """The things about which the API itself says no, said in order and a day apart."""
-    found: set[str] = set()
-    ideal = outside.pristine
-    by_order = sorted(outside.committed, key=lambda one: (one.saying.order, one.entry))
-    for days, one in enumerate(by_order, start=1):
-        if one.saying.thing is None:
+    """The things about which the API itself says no, whatever goes well.
+
+    Said in the order that is meant, and as it arrived, with what came too late left out: of three
+    moves the one between may have been overtaken by the last.
+    """
+    meant = sorted(outside.committed, key=lambda one: (one.saying.order, one.entry))
+    newest: dict[str | None, float] = {}
+    arrived: list[Committed] = []
+    for one in sorted(outside.committed, key=lambda one: one.entry):
+        if one.saying.order >= newest.get(one.saying.thing, 0.0):
+            newest[one.saying.thing] = one.saying.order
+            arrived.append(one)
+    found = {*_refused(meant, outside.pristine.copy()), *_refused(arrived, outside.pristine.copy())}
+    for person in outside.plan.people.values():
+        if {f"status:{person}", f"schedule:{person}"} & found:
+            found |= {f"status:{person}", f"schedule:{person}"}
+    return found
+
+
+def _refused(said: Sequence[Committed], ideal: Server) -> Iterator[str]:
+    """Say it all, two days apart, and give what is refused. After a withdrawal it depends on the
+    hour whether a claim is."""
+    withdrawn: set[str] = set()
+    for days, one in enumerate(said, start=1):
+        thing, person = one.saying.thing, one.saying.person
+        if thing is None:
             continue
         ideal.clock = lambda days=days: BEGINNING + timedelta(days=2 * days)
+        if isinstance(one.saying.event, ParticipantWithdrawn):
+            withdrawn.add(person)
         try:
             _carry_out(one, ideal)
-        except Refusal as no:
-            found.add(one.saying.thing)
-            if "status" in one.saying.thing or "schedule" in one.saying.thing:
-                found.update((f"status:{one.saying.person}", f"schedule:{one.saying.person}"))
-            if no.status == 404:
-                raise
-    for person in outside.plan.people.values():
-        withdrawn = any(
-            isinstance(one.saying.event, ParticipantWithdrawn) and one.saying.person == person
-            for one in outside.committed
-        )
-        if withdrawn:
-            found.update(
-                one.saying.thing
-                for one in outside.committed
-                if one.saying.thing and one.saying.thing.startswith(f"claim:{person}")
-            )
-    return found
+        except Refusal:
+            yield thing
+    for one in said:
+        if one.saying.person in withdrawn and (one.saying.thing or "").startswith("claim"):
+            yield str(one.saying.thing)
 
 
 def _carry_out(one: Committed, ideal: Server) -> None:
@@ -404,6 +420,13 @@ def _state_of(thing: str, server: Server) -> str | None:
         return there.schedule
     live = server.live(person, part[0])
     return None if live is None else f"{live.date}/{live.evidence}"
+
+
+def _same(thing: str, there: str | None, wanted: str | None) -> bool:
+    """A status is compared without its reason: a reason belongs to its move, and no call amends it."""
+    if thing.startswith("status") and there is not None and wanted is not None:
+        return there.split("/")[0] == wanted.split("/")[0]
+    return there == wanted
 
 
 # Reading what was sent
