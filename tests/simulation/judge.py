@@ -37,6 +37,12 @@ IN_HAND = 45.0
 MOST_CREATES = 2
 """How often a create may be sent whose end is unclear, for each time it is asked for."""
 
+TAKES = 5
+"""After so many takings in a row that ended without an orderly end, a person has to look."""
+
+ENDINGS = (Fault.KILLED, Fault.TRANSACTION_FAILS, Fault.COMMIT_UNSURE, Fault.FROZEN)
+"""What may end a taking before its time, besides death at a point."""
+
 
 class Wrong(StrEnum):
     """What must never be."""
@@ -301,9 +307,15 @@ class Judge:
         )
 
     def _unlucky(self, records: Sequence[Record]) -> bool:
-        """Two creates of which nobody heard: a person has to look."""
+        """Two creates of which nobody heard, or a row of deaths: a person has to look."""
         tired = any(one.reason is Reason.EXHAUSTED for one in records)
-        return tired and any(number >= MOST_CREATES for number in self._unclear_creates().values())
+        deaths = sum(
+            number
+            for name, number in self._outside.fired.items()
+            if name.split(":")[0] in (Fault.DIES, *ENDINGS)
+        )
+        creates = self._unclear_creates().values()
+        return tired and (deaths >= TAKES or any(number >= MOST_CREATES for number in creates))
 
 
 @dataclass(frozen=True)
@@ -356,10 +368,18 @@ def _contested(outside: Outside) -> set[str]:
             newest[one.saying.thing] = one.saying.order
             arrived.append(one)
     found = {*_refused(meant, outside.pristine.copy()), *_refused(arrived, outside.pristine.copy())}
+    wishes = _wishes(outside.committed)
     for person in outside.plan.people.values():
-        if {f"status:{person}", f"schedule:{person}"} & found:
-            found |= {f"status:{person}", f"schedule:{person}"}
+        both = {f"status:{person}", f"schedule:{person}"}
+        if both & found or (both <= wishes.keys() and not _ends_active(wishes[f"status:{person}"])):
+            found |= both
     return found
+
+
+def _ends_active(moves: Sequence[Wish]) -> bool:
+    """Whether a schedule can be changed in the end. Where not, the time in which it could have been
+    may never have come: a pause and its end that were not sent yet cancel out."""
+    return str(moves[-1].value).startswith("active")
 
 
 def _refused(said: Sequence[Committed], ideal: Server) -> Iterator[str]:
