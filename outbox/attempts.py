@@ -154,10 +154,12 @@ def open_attempt(
         "marked_at": now,
     }
     if connection.dialect.name == "sqlite":
-        opened = AttemptId(connection.execute(_OPEN, values).scalar_one())
-        marked = None if mark is None else replace(mark, attempt=opened)
-        if not store.put_mark(connection, record, marked, until=until):
+        # Asked first: while whoever has the record now calls, the table refuses a second attempt.
+        if not store.put_mark(connection, record, None, until=until):
             raise MovedOn
+        opened = AttemptId(connection.execute(_OPEN, values).scalar_one())
+        if mark is not None:
+            store.put_mark(connection, record, replace(mark, attempt=opened), until=until)
         return opened
     values = {f"opened_{name}": value for name, value in values.items()}
     values |= store.marking(record, mark, until=until)

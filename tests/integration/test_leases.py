@@ -9,6 +9,7 @@ import pytest
 
 from outbox import attempts, bindings, gates
 from outbox.bindings import Binding
+from outbox.delivery import Ended
 from outbox.gates import Gate
 from outbox.retry import TAKES
 from records import store
@@ -17,11 +18,12 @@ from runtime.errors import NotOurs
 from runtime.settings import Settings
 from schema.events import Event, ParticipantDeferred
 from schema.outcomes import Transient
-from schema.states import GateReason, Reason, RecordState
+from schema.states import GateReason, Lane, Reason, RecordState
 from tests.support.api import Scripted
 from tests.support.builders import ECT, PERSON
 from tests.support.clock import NOON
 from tests.support.outbox import Outbox
+from tests.support.pace import FakePace, Slot
 from workers.wiring import Wiring
 
 
@@ -260,3 +262,22 @@ def test_the_first_difference_is_named() -> None:
 
     assert bindings.difference(was, was) is None
     assert bindings.difference(replace(was, database_id="j"), was) is not None
+
+
+def test_a_worker_that_lost_its_record_to_one_who_calls_now_gives_its_slot_back(
+    dispatched: Outbox,
+) -> None:
+    class FrozenOnce(FakePace):
+        def ask(self, lane: Lane) -> Slot | timedelta:
+            if not self.asked:
+                self.asked += 1
+                dispatched.wait(seconds=130)
+                dispatched.round()
+                dies_in_the_call(dispatched, executed=False)
+            return super().ask(lane)
+
+    ring = dispatched.rings.popleft()
+    dispatched.pace = FrozenOnce()
+
+    assert dispatched.another_deliverer().deliver(ring) is Ended.MOVED_ON
+    assert [how for _, how in dispatched.pace.ended] == ["unused"]
