@@ -489,10 +489,14 @@ def _usual() -> CTE:
     waiting = and_(
         family.c.state == RecordState.WAITING.value, family.c.reason == Reason.WAITING_FOR.value
     )
-    refused = and_(
-        family.c.state == RecordState.DEAD.value, family.c.reason == Reason.REFUSED.value
+    may_heal = and_(
+        family.c.state == RecordState.DEAD.value,
+        or_(
+            family.c.reason == Reason.REFUSED.value,
+            family.c.reason == Reason.INVALID_HERE.value,
+        ),
     )
-    needs_word = and_(~itself, or_(waiting, refused))
+    needs_word = and_(~itself, or_(waiting, may_heal))
     return (
         select(func.count().label("family"))
         .select_from(family)
