@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -27,6 +26,7 @@ import httpx
 from gateway.answers import KEPT_HEADERS, Answer, Failure, FailureKind, Reply
 from gateway.errors import UnusableAddress, UnusableKey
 from runtime.points import Point, reach
+from schema.addresses import is_loopback
 from schema.plans import Request
 
 DEADLINE = timedelta(seconds=30)
@@ -262,7 +262,7 @@ class BaseUrl:
             raise _unusable("has a user or password in it; the key goes into PILLARBOX_API_TOKEN")
         if "?" in text or "#" in text:
             raise _unusable(f"has a query or fragment; {CURE}")
-        if parts.scheme == "http" and not _is_loopback(host):
+        if parts.scheme == "http" and not is_loopback(host):
             raise _unusable("is plain http to another machine; write https:// instead of http://")
         secure = parts.scheme == "https"
         path = parts.path.rstrip("/")
@@ -304,15 +304,6 @@ class BaseUrl:
 
 def _unusable(problem: str) -> UnusableAddress:
     return UnusableAddress(f"{SETTING} {problem}")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
 
 
 # The connection
@@ -402,7 +393,7 @@ class _Network(httpcore.NetworkBackend):
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from None
         addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
-        return [one for one in addresses if self._secure or _is_loopback(one)]
+        return [one for one in addresses if self._secure or is_loopback(one)]
 
 
 class _Stream(httpcore.NetworkStream):

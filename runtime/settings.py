@@ -13,9 +13,9 @@ from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from runtime.errors import InvalidSettings
+from schema.addresses import leads_here
 
 DEFAULT_DATABASE = "sqlite:///.pillarbox/pillarbox.db"
 
@@ -32,8 +32,6 @@ SHORTEST_BODIES = timedelta(days=1)
 
 DURATION = re.compile(r"^(\d{1,6}(?:\.\d{1,6})?)(ms|s|m|h|d)$")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 KNOWN = (
     "PILLARBOX_API_URL",
@@ -105,7 +103,7 @@ class Destination:
     @property
     def is_loopback(self) -> bool:
         """Whether it is on this machine: a sandbox, never the real API."""
-        return self.url is not None and (urlsplit(self.url).hostname or "") in LOOPBACK
+        return self.url is not None and leads_here(self.url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
