@@ -10,7 +10,7 @@ from typing import Any
 from schema.days import LONDON
 from schema.fingerprint import Json
 from schema.record import Record
-from schema.states import Reason, RecordState
+from schema.states import ASLEEP, Reason, RecordState
 
 EVENTS = {
     "participant_linked": "linked to the API's record",
@@ -44,6 +44,10 @@ WAITS = {
     Reason.QUOTA: "waits for room in the quota",
     Reason.GATE: "waits because calls to the API are stopped for now",
     Reason.LOOK_FIRST: "is about to be looked up there",
+    Reason.SHADOW: "would be sent ({waits_for}), and its destination is in shadow until "
+    "`pillarbox destination go-live`",
+    Reason.REBOUND: "would be sent ({waits_for}), and its destination was bound anew: everything is "
+    "looked up first",
 }
 
 ASIDE = {
@@ -208,7 +212,7 @@ def _whom(record: Record) -> str:
 
 
 def _due(record: Record, now: datetime) -> str:
-    if record.due_at is None or record.reason is Reason.WAITING_FOR:
+    if record.due_at is None or record.reason is Reason.WAITING_FOR or record.reason in ASLEEP:
         return ""
     left = record.due_at - now
     if left <= timedelta(0):

@@ -16,7 +16,7 @@ from schema.fingerprint import Json, fingerprint
 from schema.keys import RecordKey
 from schema.plans import Call, Hold, InStep, Plan, Snooze, WaitFor
 from schema.record import Lock, Pending, Problem, Record
-from schema.states import HOLDS, Reason, RecordState
+from schema.states import HOLDS, Reason, RecordState, Writes
 
 RECHECK = timedelta(minutes=1)
 """How soon a record that waits for another is looked at again though nobody woke it. Being woken
@@ -30,6 +30,10 @@ CREATES = 2
 needed for a request that never arrived; a third could double one that is only slow to show."""
 
 A_DAY = timedelta(days=1)
+
+ASLEEP_FOR = timedelta(days=365)
+"""When a record that may not be written to is looked at again though nobody woke it. It is woken when
+writes are allowed, and when it changes; a million of them looked at every minute would be all work."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +73,10 @@ Decision: TypeAlias = Close | Go | Park | Aside
 
 
 def decide(record: Record, kin: Sequence[Record], contract: Contract, now: datetime) -> Decision:
-    """Decide about a record that is due; *kin* are the other records of its family."""
+    """Decide about a record that is due; *kin* are the other records of its family.
+
+    A write that comes of it still needs leave: see `with_leave`.
+    """
     link = record.pending.get(LINK)
     if link is not None:
         return Aside(problem=_unusable_link(record))
@@ -102,6 +109,20 @@ def _stuck(record: Record, contract: Contract) -> tuple[Record, Problem] | None:
     rest = without(record, both, status_field)
     pending = {name: wish for name, wish in rest.pending.items() if not is_unreadable(name)}
     return rest.but(pending=pending), next(iter(both.values()), None) or _unreadable(unreadable)
+
+
+def with_leave(decision: Decision, writes: Writes, now: datetime) -> Decision:
+    """Let a record sleep whose write may not leave; it waits for that operation. Reads always may."""
+    if not isinstance(decision, Go) or not decision.call.request.writes:
+        return decision
+    match writes:
+        case Writes.ALLOWED:
+            return decision
+        case Writes.SHADOW:
+            reason = Reason.SHADOW
+        case Writes.REBOUND:
+            reason = Reason.REBOUND
+    return Park(reason=reason, due_at=now + ASLEEP_FOR, waits_for=decision.call.operation)
 
 
 def allowance(record: Record, contract: Contract) -> int:

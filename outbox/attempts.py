@@ -124,7 +124,7 @@ class PastRequest:
 
 
 class MovedOn(Exception):
-    """The lease, or what is wanted, is no longer what the call was planned from."""
+    """The lease, what is wanted, or the leave to call is no longer what the call was planned from."""
 
 
 def open_attempt(
@@ -136,10 +136,12 @@ def open_attempt(
     mark: Mark | None,
     now: datetime,
     until: datetime,
+    generation: int,
 ) -> AttemptId:
     """Write down that a call is about to be sent, here and, as *mark*, on its record.
 
-    Raises `MovedOn`, and is then to be rolled back, when the lease or what is wanted moved on.
+    Raises `MovedOn`, and is then to be rolled back, when the lease or what is wanted moved on, or
+    the leave to make this call; *generation* is the binding's that this process was started under.
     """
     values = {
         "record_id": record.id,
@@ -155,14 +157,15 @@ def open_attempt(
     }
     if connection.dialect.name == "sqlite":
         # Asked first: while whoever has the record now calls, the table refuses a second attempt.
-        if not store.put_mark(connection, record, None, until=until):
+        if not store.put_mark(connection, record, mark, until=until, generation=generation):
             raise MovedOn
         opened = AttemptId(connection.execute(_OPEN, values).scalar_one())
         if mark is not None:
-            store.put_mark(connection, record, replace(mark, attempt=opened), until=until)
+            numbered = replace(mark, attempt=opened)
+            store.put_mark(connection, record, numbered, until=until, generation=generation)
         return opened
     values = {f"opened_{name}": value for name, value in values.items()}
-    values |= store.marking(record, mark, until=until)
+    values |= store.marking(record, mark, until=until, generation=generation)
     rows = (_OPEN_IF_HELD if mark else _OPEN_IF_READING).rows(connection, values)
     if not rows:
         raise MovedOn

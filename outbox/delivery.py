@@ -16,8 +16,17 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from outbox import attempts, entries, gates
-from outbox.admission import CREATES, Go, agreeing, cause, decide, sent_too_often
+from outbox import attempts, bindings, entries, gates
+from outbox.admission import (
+    CREATES,
+    Decision,
+    Go,
+    agreeing,
+    cause,
+    decide,
+    sent_too_often,
+    with_leave,
+)
 from outbox.decided import may_heal, settled_without_call, waits, wake
 from outbox.errors import QuotaAway
 from outbox.gates import Gate
@@ -33,7 +42,7 @@ from schema.keys import AttemptId
 from schema.outcomes import Came, Delivered, OutcomeName, Throttled, detail_of, name_of
 from schema.plans import Call
 from schema.record import Mark, Problem, Record
-from schema.states import Lane, Reason, RecordState
+from schema.states import Lane, Reason, RecordState, Writes
 
 logger = structlog.get_logger(__name__)
 
@@ -97,6 +106,7 @@ class Ended(StrEnum):
 
     STALE = "stale"
     GATE = "gate"
+    NOT_OURS = "not_ours"
     NO_CALL = "no_call"
     NO_SLOT = "no_slot"
     MOVED_ON = "moved_on"
@@ -136,7 +146,9 @@ class Deliverer:
         make_call: MakeCall,
         dice: Random,
         sleep: Callable[[float], None] = time.sleep,
+        generation: int = 1,
     ) -> None:
+        """*generation* is the binding's when this process was started: see `bindings.Standing`."""
         self._database = database
         self._contract = contract
         self._destination = destination
@@ -146,6 +158,9 @@ class Deliverer:
         self._make_call = make_call
         self._dice = dice
         self._sleep = sleep
+        self._generation = generation
+        self.bound_anew = False
+        """The database speaks for another destination by now: this process is to end."""
 
     def deliver(self, ring: Ring) -> Ended:
         """Answer a ring: take the record, call if that is what comes next, settle."""
@@ -174,18 +189,33 @@ class Deliverer:
         until = now + self._timing.lease
         with self._database.at_once() as connection:
             found = store.take_with_kin(
-                connection, ring.record_id, ring.token, until=until, open_at=now
+                connection,
+                ring.record_id,
+                ring.token,
+                until=until,
+                open_at=now,
+                generation=self._generation,
             )
             reach(Point.TAKE_UNCOMMITTED)
         reach(Point.TAKE_COMMITTED)
         if found is None:
             return self._not_taken(ring, now)
-        record, kin = found
-        taken = self._decided(record, tuple(kin), now)
-        return self._without_call(record, now) if taken is None else taken
+        if found.writes is None:
+            return self._not_ours(found.record, now)
+        taken = self._decided(found, found.writes, now)
+        return self._without_call(found.record, now) if taken is None else taken
 
-    def _decided(self, record: Record, kin: tuple[Record, ...], now: datetime) -> _Taken | None:
-        decision = decide(record, kin, self._contract, now)
+    def _not_ours(self, record: Record, now: datetime) -> Ended:
+        """Leave it to those who were started under the binding that is in force."""
+        self.bound_anew = True
+        logger.error("bound_anew", destination=self._destination, record_key=str(record.key))
+        with self._database.transaction() as connection:
+            self._give_back(connection, record, Reason.GATE, now + KEY_RECHECK)
+        return Ended.NOT_OURS
+
+    def _decided(self, found: store.Taken, writes: Writes, now: datetime) -> _Taken | None:
+        record, kin = found.record, tuple(found.kin)
+        decision = with_leave(decide(record, kin, self._contract, now), writes, now)
         if not isinstance(decision, Go):
             return None
         return _Taken(record=record, kin=kin, call=decision.call, at=now)
@@ -198,7 +228,7 @@ class Deliverer:
             if record is None or record.token != taken.token:
                 return Ended.STALE
             kin = [one for one in family if one.id != record.id]
-            decision = decide(record, kin, self._contract, now)
+            decision = self._leave(connection, decide(record, kin, self._contract, now), now)
             if isinstance(decision, Go):
                 return _Taken(record=record, kin=tuple(kin), call=decision.call, at=now)
             settled, closed = settled_without_call(record, decision, self._contract, now)
@@ -206,6 +236,11 @@ class Deliverer:
             entries.close(connection, closed, now=now)
             store.wake(connection, record.destination, record.family, now)
         return Ended.NO_CALL
+
+    def _leave(self, connection: Connection, decision: Decision, now: datetime) -> Decision:
+        if not isinstance(decision, Go) or not decision.call.request.writes:
+            return decision
+        return with_leave(decision, bindings.writes(connection, self._destination), now)
 
     def _not_taken(self, ring: Ring, now: datetime) -> Ended:
         """Say why there was nothing to take; what only a shut gate stopped waits for it."""
@@ -264,6 +299,7 @@ class Deliverer:
                     mark=mark,
                     now=now,
                     until=until,
+                    generation=self._generation,
                 )
                 reach(Point.MARK_UNCOMMITTED)
         except attempts.MovedOn:

@@ -12,10 +12,11 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from outbox import attempts, entries, gates
-from outbox.admission import Go, agreeing, allowance, decide
+from outbox import attempts, bindings, entries, gates
+from outbox.admission import Decision, Go, agreeing, allowance, decide, with_leave
 from outbox.decided import may_heal, settled_without_call, wake
 from outbox.entries import Entry
+from outbox.rebind import Keeper
 from outbox.retry import Timing, lapse
 from records import store
 from records.fold import (
@@ -37,7 +38,7 @@ from schema.contract import Contract, Kind
 from schema.events import InvalidEvent
 from schema.keys import EntryId, LeaseToken, RecordId, RecordKey
 from schema.record import Problem, Record, Stamp
-from schema.states import Closed, Lane, Reason, RecordState
+from schema.states import Closed, Lane, Reason, RecordState, Writes
 
 logger = structlog.get_logger(__name__)
 
@@ -79,11 +80,13 @@ class Round:
     folded: int = 0
     admitted: int = 0
     dispatched: int = 0
+    kept: int = 0
+    """Marked as unknown after a rebind, or woken since writes are allowed."""
 
     @property
     def done(self) -> int:
         """How much it was in all; 0 means that the relay may rest."""
-        return self.rescued + self.folded + self.admitted + self.dispatched
+        return self.rescued + self.folded + self.admitted + self.dispatched + self.kept
 
 
 @dataclass
@@ -121,6 +124,10 @@ class Relay:
         self._dispatch = dispatch
         self._room = room
         self._floors = Floors()
+        self._keeper = Keeper(
+            database=database, contract=contract, destination=destination, timing=timing
+        )
+        self._kept_at = float("-inf")
 
     @property
     def destination(self) -> str:
@@ -133,7 +140,19 @@ class Relay:
         rescued = self._rescue()
         folded = self._fold()
         admitted, dispatched = self._admit()
-        return Round(rescued=rescued, folded=folded, admitted=admitted, dispatched=dispatched)
+        kept = self._keep()
+        return Round(
+            rescued=rescued, folded=folded, admitted=admitted, dispatched=dispatched, kept=kept
+        )
+
+    def _keep(self) -> int:
+        """Do what follows from a go-live or a rebind: now and then, and on while there is more."""
+        if self._clock.monotonic() - self._kept_at < LOOK_BACK:
+            return 0
+        kept = self._keeper.turn(self._clock.now())
+        if not kept:
+            self._kept_at = self._clock.monotonic()
+        return kept
 
     def _forget_floors(self) -> None:
         now = self._clock.monotonic()
@@ -292,6 +311,7 @@ class Admitting:
         self._destination = destination
         self._now = now
         self._room = room
+        self._writes: Writes | None = None
         self.moved = 0
         self.full: datetime | None = None
         """Due time of the first record left over because the quota has no room for it."""
@@ -324,11 +344,18 @@ class Admitting:
     ) -> tuple[Record, Mapping[EntryId, Closed]]:
         if one.allowance is None:
             one = one.but(allowance=allowance(one, self._contract))
-        decision = decide(one, others, self._contract, self._now)
+        decision = self._leave(decide(one, others, self._contract, self._now))
         if isinstance(decision, Go):
             serial = serial_key(self._contract, one, others)
             return one.but(state=RecordState.DISPATCHED, serial_key=serial), {}
         return settled_without_call(one, decision, self._contract, self._now)
+
+    def _leave(self, decision: Decision) -> Decision:
+        if not isinstance(decision, Go) or not decision.call.request.writes:
+            return decision
+        if self._writes is None:  # asked once for the batch, and only where it matters
+            self._writes = bindings.writes(self._connection, self._destination)
+        return with_leave(decision, self._writes, self._now)
 
 
 def serial_key(contract: Contract, one: Record, kin: Sequence[Record]) -> str | None:
@@ -356,6 +383,7 @@ class Folding:
         self._destination = destination
         self._settle = settle
         self._now = now
+        self._doubting: bool | None = None
         self._families: dict[str, dict[RecordKey, Record]] = {}
         self._before: dict[RecordKey, Record] = {}
         self._of_entry: dict[EntryId, RecordKey] = {}
@@ -482,7 +510,15 @@ class Folding:
             key=key,
             family=self._contract.family(key),
             state=RecordState.IN_STEP,
+            look_first=self._is_unknown(),
         )
+
+    def _is_unknown(self) -> bool:
+        """Whether "nothing there" may not be assumed: a backup knows nothing of what came after it."""
+        if self._doubting is None:
+            found = bindings.standing(self._connection, self._destination)
+            self._doubting = found is not None and found.unknown_since is not None
+        return self._doubting
 
     # write
 

@@ -14,7 +14,7 @@ from schema.asks import Ask, Asks, Expect, Link, MoveTo, SetField
 from schema.fingerprint import Json, canonical
 from schema.keys import EntryId, RemoteId
 from schema.record import Expectation, Move, Pending, Problem, Record, Stamp
-from schema.states import Closed, Reason, RecordState
+from schema.states import Closed, Lane, Reason, RecordState
 
 LINK = "@link"
 """Pending field for a link that cannot be used: to another record's remote thing, or to a new
@@ -543,6 +543,7 @@ def _eligible(before: Record, after: Record, now: datetime, change: Change) -> R
     }
     if wanted_changed:
         news |= {"tries": 0, "takes": 0, "calls": 0, "allowance": None, "first_try_at": None}
+        news["lane"] = Lane.LIVE  # also where it was only to be looked up, for want of news
     if after.state not in BUSY:
         linked = after.remote_id != before.remote_id
         news |= _due(before, after, now, change, again=wanted_changed or linked)
@@ -652,6 +653,7 @@ def _stand(record: Record, conflict: Problem | None, now: datetime, *, goes_on: 
             already=None,
             creates=0,
             first_try_at=None,
+            lane=Lane.LIVE,
         )
     return record.but(
         state=RecordState.WAITING,

@@ -16,11 +16,14 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Executable,
     ScalarSelect,
     Select,
     Table,
+    Update,
     and_,
     bindparam,
+    case,
     exists,
     false,
     func,
@@ -39,8 +42,8 @@ from runtime.bulk import among, among_named, as_list, insert_many, update_many
 from runtime.prepared import Prepared
 from schema.keys import LeaseToken, RecordId, RecordKey, RemoteId
 from schema.record import Mark, Record
-from schema.states import Lane, Reason, RecordState
-from schema.tables import gate, mapping, record
+from schema.states import Lane, Reason, RecordState, Writes
+from schema.tables import binding, gate, mapping, record
 
 _ID, _TOKEN, _REVISION = (record.c.keys().index(name) for name in ("id", "token", "revision"))
 
@@ -130,8 +133,35 @@ _WRITTEN = {one.name: f"new_{one.name}" for one in record.c if one.name not in {
 UPDATE_HELD = _HELD.values({name: bindparam(parameter) for name, parameter in _WRITTEN.items()})
 """Writes all of a record that may change, under its lease."""
 
+_ours = binding.c.generation == bindparam("held_generation")
+_OURS = select(binding.c.generation).where(
+    binding.c.destination == bindparam("held_destination"), _ours
+)
 _HELD_AS_PLANNED = _HELD.where(record.c.revision == bindparam("held_revision"))
+_HELD_TO_READ = _HELD_AS_PLANNED.where(_OURS.exists())
+# Locked, so that whoever takes the leave to write away waits for this write to be marked, and finds
+# it; and so that a mark which waited for that sees what was decided, and is none.
+_HELD_TO_WRITE = _HELD_AS_PLANNED.where(
+    _OURS.where(binding.c.live_since.is_not(None), binding.c.unknown_since.is_(None))
+    .with_for_update(read=True, key_share=True)
+    .exists()
+)
 
+_WRITES = (
+    select(
+        case(
+            (binding.c.live_since.is_(None), Writes.SHADOW.value),
+            (binding.c.unknown_since.is_not(None), Writes.REBOUND.value),
+            else_=Writes.ALLOWED.value,
+        )
+    )
+    .where(
+        binding.c.destination == record.c.destination,
+        binding.c.generation == bindparam("taken_generation"),
+    )
+    .scalar_subquery()
+    .label("writes")
+)
 _other = record.alias("other")
 _TAKE = (
     update(record)
@@ -151,7 +181,7 @@ _TAKE = (
         takes=record.c.takes + 1,
         lease_until=bindparam("taken_until"),
     )
-    .returning(*record.c)
+    .returning(*record.c, _WRITES)
 )
 _TAKE_IF_OPEN = _TAKE.where(
     ~exists().where(
@@ -165,7 +195,7 @@ _seen = record.alias("seen")
 _TAKE_WITH_KIN = Prepared(
     union_all(
         select(*_taken.c),
-        select(*_seen.c).join(
+        select(*_seen.c, _taken.c.writes).join(
             _taken,
             and_(_seen.c.destination == _taken.c.destination, _seen.c.family == _taken.c.family),
         ),
@@ -369,15 +399,29 @@ def take(
         "taken_id": record_id,
         "taken_token": token,
         "taken_until": until,
+        "taken_generation": 0,  # whatever may be written
     }
     if open_at is not None:
         values["open_at"] = open_at
+    row = _taken_row(connection, _TAKE if open_at is None else _TAKE_IF_OPEN, values)
+    return None if row is None else from_row(row[:-1])
+
+
+def _taken_row(connection: Connection, take: Executable, values: Mapping[str, Any]) -> Any:
     try:
-        found = connection.execute(_TAKE if open_at is None else _TAKE_IF_OPEN, values)
-        row = found.one_or_none()
+        return connection.execute(take, values).one_or_none()
     except IntegrityError:
         return None
-    return None if row is None else from_row(row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A record under a lease, the others of its family, and whether writes may leave."""
+
+    record: Record
+    kin: Sequence[Record]
+    writes: Writes | None
+    """None when the database has been bound anew since this process was started."""
 
 
 def take_with_kin(
@@ -387,17 +431,25 @@ def take_with_kin(
     *,
     until: datetime,
     open_at: datetime,
-) -> tuple[Record, list[Record]] | None:
-    """Take a record as `take` does, and read the other records of its family."""
-    if connection.dialect.name == "sqlite":
-        taken = take(connection, record_id, token, until=until, open_at=open_at)
-        return None if taken is None else (taken, _kin(connection, taken))
+    generation: int,
+) -> Taken | None:
+    """Take a record as `take` does, and read the other records of its family.
+
+    *generation* is that of the binding under which this process was started.
+    """
     values = {
         "taken_id": record_id,
         "taken_token": token,
         "taken_until": until,
+        "taken_generation": generation,
         "open_at": open_at,
     }
+    if connection.dialect.name == "sqlite":
+        row = _taken_row(connection, _TAKE_IF_OPEN, values)
+        if row is None:
+            return None
+        record = from_row(row[:-1])
+        return Taken(record=record, kin=_kin(connection, record), writes=_leave(row))
     try:
         rows = _TAKE_WITH_KIN.rows(connection, values)
     except IntegrityError:
@@ -406,12 +458,16 @@ def take_with_kin(
         return None
     # Itself comes twice: as it was before, and with the token it was taken with.
     before, after = sorted((row for row in rows if row[_ID] == record_id), key=itemgetter(_TOKEN))
-    taken = from_row(after)
+    record = from_row(after[:-1])
     if before[_REVISION] != after[_REVISION]:
         # It waited for somebody who changed it: its kin may have changed with it since.
-        return taken, _kin(connection, taken)
-    kin = [from_row(row) for row in rows if row[_ID] != record_id]
-    return taken, sorted(kin, key=lambda one: one.id)
+        return Taken(record=record, kin=_kin(connection, record), writes=_leave(after))
+    kin = [from_row(row[:-1]) for row in rows if row[_ID] != record_id]
+    return Taken(record=record, kin=sorted(kin, key=lambda one: one.id), writes=_leave(after))
+
+
+def _leave(row: Sequence[Any]) -> Writes | None:
+    return None if row[-1] is None else Writes(row[-1])
 
 
 def _kin(connection: Connection, one: Record) -> list[Record]:
@@ -419,9 +475,11 @@ def _kin(connection: Connection, one: Record) -> list[Record]:
     return [other for other in family if other.id != one.id]
 
 
-def marking(one: Record, mark: Mark | None, *, until: datetime) -> dict[str, Any]:
+def marking(one: Record, mark: Mark | None, *, until: datetime, generation: int) -> dict[str, Any]:
     """Give the parameters of `held_and_marked`, or, without a mark, of `held_for_a_read`."""
     values: dict[str, Any] = {
+        "held_destination": one.destination,
+        "held_generation": generation,
         "held_id": one.id,
         "held_token": one.token,
         "held_revision": one.revision,
@@ -438,12 +496,12 @@ def held_and_marked(attempts: Table) -> CTE:
     new = _next_id(attempts)
     mark = bindparam("held_mark", type_=record.c.mark.type)
     numbered = func.jsonb_set(mark, text("'{attempt}'"), func.to_jsonb(new))
-    return _held_with(new, mark=numbered)
+    return _held_with(_HELD_TO_WRITE, new, mark=numbered)
 
 
 def held_for_a_read(attempts: Table) -> CTE:
     """The same for a call that changes nothing there, and so leaves the mark as it is."""
-    return _held_with(_next_id(attempts))
+    return _held_with(_HELD_TO_READ, _next_id(attempts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -540,14 +598,22 @@ def _next_id(table: Table) -> ScalarSelect[int]:
     return select(new.c.id).scalar_subquery()
 
 
-def _held_with(new: ScalarSelect[int], **values: Any) -> CTE:
-    held = _HELD_AS_PLANNED.values(lease_until=bindparam("held_until"), **values)
+def _held_with(as_planned: Update, new: ScalarSelect[int], **values: Any) -> CTE:
+    held = as_planned.values(lease_until=bindparam("held_until"), **values)
     return held.returning(new.label("id")).cte("held")
 
 
-def put_mark(connection: Connection, one: Record, mark: Mark | None, *, until: datetime) -> bool:
-    """Commit "about to send" under the lease; False when the lease or what is wanted moved on."""
+def put_mark(
+    connection: Connection, one: Record, mark: Mark | None, *, until: datetime, generation: int
+) -> bool:
+    """Commit "about to send" under the lease.
+
+    False when the lease or what is wanted moved on, when the database was bound anew, and for a
+    write (it has a mark) when none may leave.
+    """
     values: dict[str, Any] = {
+        "held_destination": one.destination,
+        "held_generation": generation,
         "held_id": one.id,
         "held_token": one.token,
         "held_revision": one.revision,
@@ -555,7 +621,8 @@ def put_mark(connection: Connection, one: Record, mark: Mark | None, *, until: d
     }
     if mark is not None:
         values["mark"] = mark_json(mark)
-    return connection.execute(_HELD_AS_PLANNED, values).rowcount == 1
+    statement = _HELD_TO_READ if mark is None else _HELD_TO_WRITE
+    return connection.execute(statement, values).rowcount == 1
 
 
 def wake(connection: Connection, destination: str, family: str, now: datetime) -> int:

@@ -59,6 +59,8 @@ class Reason(StrEnum):
     QUOTA = "quota"
     GATE = "gate"
     LOOK_FIRST = "look_first"
+    SHADOW = "shadow"
+    REBOUND = "rebound"
     # held
     VOID_FIRST = "void_first"
     SAME_PERSON_TWICE = "same_person_twice"
@@ -76,6 +78,16 @@ class Reason(StrEnum):
     UNCONFIRMED = "unconfirmed"
 
 
+class Writes(StrEnum):
+    """Whether writes may leave for a destination. Reads always may."""
+
+    ALLOWED = "allowed"
+    SHADOW = "shadow"
+    """Nobody has said yet that it may be written to."""
+    REBOUND = "rebound"
+    """What is there is unknown since a rebind, until everything has been looked up."""
+
+
 class GateReason(StrEnum):
     """Why the gate of a key is shut."""
 
@@ -85,6 +97,8 @@ class GateReason(StrEnum):
     PAUSED = "paused"
 
 
+ASLEEP = frozenset({Reason.SHADOW, Reason.REBOUND})
+"""Waits that no time ends: writes are allowed, or the record changes."""
 HOLDS = frozenset(
     {Reason.VOID_FIRST, Reason.SAME_PERSON_TWICE, Reason.RELINKED, Reason.DOES_NOT_SETTLE}
 )
@@ -99,6 +113,9 @@ DEAD_LETTERS = frozenset(
     }
 )
 WAITS = frozenset(Reason) - HOLDS - DEAD_LETTERS - DOUBTS
+
+LEASED = frozenset({RecordState.DISPATCHED, RecordState.TAKEN})
+"""States of a record that is on the queue or with a worker."""
 
 OPEN_STATES = frozenset(RecordState) - {RecordState.IN_STEP}
 

@@ -285,6 +285,14 @@ Index(
     postgresql_where=text(_DUE),
     sqlite_where=text(_DUE),
 )  # relay: next due records
+_UNKNOWN = "look_first = 1"
+Index(
+    "record_unknown",
+    record.c.destination,
+    record.c.state,
+    postgresql_where=text(_UNKNOWN),
+    sqlite_where=text(_UNKNOWN),
+)  # after a rebind: how many are still to be looked up
 _LEASED = "lease_until IS NOT NULL"
 Index(
     "record_leased",
@@ -382,8 +390,19 @@ binding: Final = Table(
     Column("key_name", Text, nullable=False),
     Column("database_id", Text, nullable=False),
     Column("bound_at", Instant, nullable=False),
+    Column("generation", Integer, nullable=False, server_default="1"),
+    Column("live_since", Instant),
+    Column("live_by", Text),
+    Column("unknown_since", Instant),
+    Column("unknown_after", BigInteger),
+    Column("unknown_total", BigInteger),
 )
-"""To which destination this database belongs."""
+"""To which destination this database belongs, and whether it may be written to.
+
+No `live_since`: in shadow. `generation` grows with each rebind: who was started under an older one
+makes no call. `unknown_since`: nothing that was accepted is believed since then; records up to the id
+`unknown_after` are marked so (none left: no id), `unknown_total` of them are to be looked up.
+"""
 
 
 process: Final = Table(

@@ -6,8 +6,11 @@ they are handed to does not.
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+
+import structlog
+from sqlalchemy import Connection
 
 from gateway.answers import Answer, Failure, outcome
 from gateway.client import Client, usable_key
@@ -16,6 +19,7 @@ from gateway.registry import contract_named
 from outbox import bindings
 from outbox.bindings import Binding
 from outbox.delivery import Deliverer, MakeCall
+from outbox.rebind import held_words
 from outbox.relay import Relay, Ring
 from outbox.retry import Timing
 from outbox.upkeep import Retention, Upkeep
@@ -32,6 +36,8 @@ from schema.record import Record
 from schema.states import Lane
 from workers.pace import QuotaPace, pace_for
 
+logger = structlog.get_logger(__name__)
+
 QUEUE = "deliver"
 ACTOR = "deliver"
 
@@ -46,6 +52,9 @@ class Wiring:
     bound_url: str | None = None
     """What to bind the database to instead of the URL: the built-in sandbox has a new one at
     each start."""
+    deliverers: list[Deliverer] = field(default_factory=list[Deliverer])
+    generations: dict[str, int] = field(default_factory=dict[str, int])
+    """Under which binding of each destination this process was started; filled by `bind`."""
 
     @classmethod
     def build(cls, settings: Settings, *, bound_url: str | None = None) -> "Wiring":
@@ -104,22 +113,43 @@ class Wiring:
         with self.database.transaction() as connection:
             identity = bindings.identity(connection)
             for destination in self.settings.destinations:
-                wanted = Binding(
-                    destination=destination.name,
-                    contract=destination.contract,
-                    url=self.bound_url or address_of(destination),
-                    key_name=destination.key_name,
-                    database_id=identity,
-                )
-                was = bindings.bound(connection, destination.name)
-                if was is None:
-                    bindings.bind(connection, wanted, now=self.clock.now())
-                    was = bindings.bound(connection, destination.name) or wanted
-                difference = bindings.difference(wanted, was)
-                if difference is not None:
-                    raise NotOurs(
-                        f"{difference}; set it back, or use another DATABASE_URL for the other one"
-                    )
+                self._bind(connection, destination, self.wanted(destination, identity))
+        for destination in self.settings.destinations:
+            self._say_what_is_held(destination)
+
+    def wanted(self, destination: Destination, identity: str) -> Binding:
+        """What a destination is to be bound to, in the database of that identity."""
+        return Binding(
+            destination=destination.name,
+            contract=destination.contract,
+            url=self.bound_url or address_of(destination),
+            key_name=destination.key_name,
+            database_id=identity,
+        )
+
+    def is_here(self, destination: Destination) -> bool:
+        """Whether it is on this computer, and so may be written to from the start."""
+        return self.bound_url is not None or destination.is_loopback
+
+    def _bind(self, connection: Connection, destination: Destination, wanted: Binding) -> None:
+        now = self.clock.now()
+        here = self.is_here(destination)
+        if bindings.bound(connection, destination.name) is None:
+            bindings.bind(connection, wanted, now=now, live=here)
+        was = bindings.bound(connection, destination.name) or wanted
+        difference = bindings.difference(wanted, was)
+        if difference is not None:
+            raise NotOurs(f"{difference}; {bindings.cure(wanted, was)}")
+        if here:  # bound by a version that knew of no shadow
+            bindings.let_live(connection, destination.name, by=bindings.FIRST_LIVE_BY, now=now)
+        standing = bindings.standing(connection, destination.name)
+        self.generations[destination.name] = 1 if standing is None else standing.generation
+
+    def _say_what_is_held(self, destination: Destination) -> None:
+        with self.database.reading() as connection:
+            held = held_words(connection, destination.name, self.clock.now())
+        if held is not None:
+            logger.warning("writes_held", destination=destination.name, why=held)
 
     def relay(self, destination: Destination) -> Relay:
         """The relay of a destination."""
@@ -167,7 +197,7 @@ class Wiring:
     def deliverer(self, destination: Destination) -> Deliverer:
         """What delivers to a destination."""
         contract = self.contract(destination)
-        return Deliverer(
+        deliverer = Deliverer(
             database=self.database,
             contract=contract,
             destination=destination.name,
@@ -176,7 +206,15 @@ class Wiring:
             pace=self.paces[destination.name],
             make_call=self._make_call(destination, contract),
             dice=random.Random(),
+            generation=self.generations.get(destination.name, 1),
         )
+        self.deliverers.append(deliverer)
+        return deliverer
+
+    @property
+    def bound_anew(self) -> bool:
+        """Whether the database was bound anew since this process was started: it is to end."""
+        return any(one.bound_anew for one in self.deliverers)
 
     def _make_call(self, destination: Destination, contract: Contract) -> MakeCall:
         client = self.client(destination)

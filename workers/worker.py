@@ -67,7 +67,8 @@ class Worker:
     def _gets_on(self) -> bool:
         fetching = time.monotonic() - self._broker.fetched_at < STANDS_STILL_S
         working = all(thread.is_alive() for thread in self._worker.workers)
-        return working and (fetching or self._busy())
+        # Bound anew, the settings of this process may be another API's: it ends, and is started again.
+        return working and (fetching or self._busy()) and not self._wiring.bound_anew
 
     def _busy(self) -> bool:
         # With every thread in a call the consumer has nothing to fetch for.

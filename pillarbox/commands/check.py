@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import typer
 
 from outbox import bindings
-from outbox.bindings import Binding
+from outbox.rebind import held_words
 from pillarbox.commands.common import (
     ATTENTION,
     UNREACHABLE,
@@ -81,6 +81,7 @@ def check(
             _line(f"{one.name}: key", lambda one=one: _key(wiring, one)),
             _line(f"{one.name}: API", lambda one=one: _api(wiring, one)),
             _line(f"{one.name}: bound", lambda one=one: _bound(wiring, one)),
+            _line(f"{one.name}: writes", lambda one=one: _writes(wiring, one)),
         ]
     working = None if role is None else _line(f"role {role}", lambda: _role(wiring, role))
     _show([*lines, *([working] if working else [])], as_json=as_json)
@@ -188,17 +189,22 @@ def _bound(wiring: Wiring, one: Destination) -> str:
         identity = bindings.identity(connection)
     if was is None:
         return "not yet; the first start binds it"
-    wanted = Binding(
-        destination=one.name,
-        contract=one.contract,
-        url=address_of(one),
-        key_name=one.key_name,
-        database_id=identity,
-    )
+    wanted = wiring.wanted(one, identity)
     difference = bindings.difference(wanted, was)
     if difference is not None:
-        raise Wrong(f"{difference}; set it back, or use another DATABASE_URL for the other one")
+        raise Wrong(f"{difference}; {bindings.cure(wanted, was)}")
     return f"to {was.url}"
+
+
+def _writes(wiring: Wiring, one: Destination) -> str:
+    wiring.database.check()
+    migrations.require(wiring.database)
+    with wiring.database.reading() as connection:
+        stands = bindings.standing(connection, one.name)
+        held = held_words(connection, one.name, wiring.clock.now())
+    if stands is None or held is not None:
+        return held or "none yet; it is not bound"
+    return f"may leave since {stands.live_since:%Y-%m-%d %H:%M} UTC, by {stands.live_by}"
 
 
 def _role(wiring: Wiring, role: Role) -> str:

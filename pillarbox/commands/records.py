@@ -1,5 +1,6 @@
 """`pillarbox records`: why is this teacher's record not there?"""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -8,7 +9,8 @@ import typer
 from sqlalchemy import Connection
 
 from console import views
-from outbox import attempts, entries, gates
+from gateway.registry import contract_named
+from outbox import attempts, bindings, entries, gates
 from pillarbox.commands.common import (
     NOTHING,
     AsJson,
@@ -25,8 +27,9 @@ from records import store
 from records.codec import problem_json
 from runtime.clock import clock_of
 from schema.keys import RecordKey
+from schema.plans import Call
 from schema.record import Record
-from schema.states import OPEN_STATES, RecordState
+from schema.states import ASLEEP, OPEN_STATES, RecordState
 
 app = typer.Typer(help="Records on both sides: where each stands, and why.", no_args_is_help=True)
 
@@ -162,6 +165,8 @@ def _told(
             for name, here, there, pending in views.sides(one)
         ],
     }
+    if one.state is RecordState.WAITING and one.reason in ASLEEP:
+        told["would_send"] = _would_send(connection, one, now)
     if with_story:
         rows = [
             {
@@ -183,10 +188,24 @@ def _told(
     return told
 
 
+def _would_send(connection: Connection, one: Record, now: datetime) -> dict[str, Any] | None:
+    """Give the request that a sleeping record would make."""
+    was = bindings.bound(connection, one.destination)
+    if was is None:
+        return None
+    family = store.of_family(connection, one.destination, one.family)
+    kin = [other for other in family if other.id != one.id]
+    plan = contract_named(was.contract).plan(one, kin, now)
+    return plan.request.as_json() if isinstance(plan, Call) else None
+
+
 def _print(one: Record, told: dict[str, Any]) -> None:
     console = stdout()
     console.print(str(one.key), style="bold", markup=False)
     console.print(f"  {told['verdict']}", markup=False)
+    if request := told.get("would_send"):
+        body = json.dumps(request.get("body"), ensure_ascii=False)
+        console.print(f"  Would send: {request['method']} {request['path']} {body}", markup=False)
     if told["calls_stopped"] and one.state is RecordState.WAITING:
         console.print(f"  No calls are made for now: {told['calls_stopped']}", markup=False)
     if told["next"]:

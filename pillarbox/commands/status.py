@@ -8,7 +8,7 @@ import typer
 
 from console.views import ago, london
 from gateway.errors import QuotaUnavailable
-from outbox import attempts, bindings, entries, gates
+from outbox import attempts, bindings, entries, gates, rebind
 from pillarbox.commands.common import (
     ATTENTION,
     AsJson,
@@ -119,6 +119,9 @@ def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, A
         gate = gates.shut_now(connection, one.name, now)
         calls = attempts.counts(connection, one.name)
         binding = bindings.bound(connection, one.name)
+        stands = bindings.standing(connection, one.name)
+        held = rebind.held_words(connection, one.name, now)
+        progress = rebind.progress(connection, one.name, now)
     by_state: dict[str, int] = {}
     for state, _, number in counts:
         by_state[state.value] = by_state.get(state.value, 0) + number
@@ -137,6 +140,8 @@ def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, A
         attention.append("Redis does not answer, so no call is made")
     if gate is not None:
         attention.append(f"no calls are made: {gate.detail or gate.reason.value}")
+    if held is not None:
+        attention.append(f"{one.name} is {held}")
     return {
         "destination": one.name,
         "url": one.url,
@@ -148,6 +153,19 @@ def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, A
         "calls": calls,
         "gate": gate_json(gate),
         "quota": quota,
+        "writes": None if stands is None else stands.writes.value,
+        "live_since": None if stands is None else stands.live_since,
+        "held": held,
+        "looked_up": None
+        if progress is None
+        else {
+            "since": progress.since,
+            "total": progress.total,
+            "done": progress.done,
+            "left": progress.left,
+            "aside": progress.aside,
+            "marking": progress.marking,
+        },
         "attention": attention,
     }
 
@@ -184,6 +202,7 @@ def _print(told: dict[str, Any]) -> None:
                 else f"{quota['used']} of {quota['limit']} in {quota['window_s']:g} s"
             )
         )
+        console.print("  writes           " + (one["held"] or "may leave"), markup=False)
         gate = one["gate"]
         console.print(
             "  gate             " + ("open" if gate is None else f"shut: {gate['detail']}"),

@@ -16,6 +16,7 @@ import typer
 from sqlalchemy.exc import DBAPIError
 
 from gateway.registry import contract_named
+from outbox.rebind import held_words
 from pillarbox import demo as story
 from pillarbox.commands.common import (
     ATTENTION,
@@ -262,7 +263,9 @@ def _headline(world: World, migrated: str) -> None:
     kind = "SQLite" if database.is_sqlite else "PostgreSQL"
     hint = "(set DATABASE_URL for PostgreSQL)" if database.is_sqlite else ""
     console.print()
-    away = "nothing leaves this computer" if where.is_loopback else "CALLS GO TO A REAL API"
+    held = _held(world)
+    away = "CALLS GO TO A REAL API" if held is None else "LOOK-UPS GO TO A REAL API, NO WRITES"
+    away = "nothing leaves this computer" if where.is_loopback else away
     console.print(f" pillarbox {version('pillarbox')}   {away}", style="bold", markup=False)
     console.print()
     console.print(
@@ -274,9 +277,17 @@ def _headline(world: World, migrated: str) -> None:
     )
     what = "the built-in sandbox" if world.sandbox else "as configured"
     console.print(f" API        {where.url}  {what}", markup=False)
+    if held is not None:
+        console.print(f" writes     {held}", markup=False)
     console.print(
         f" limit      {where.calls} calls in any {where.window.total_seconds():g} s", markup=False
     )
+
+
+def _held(world: World) -> str | None:
+    name = world.settings.destinations[0].name
+    with world.wiring.database.reading() as connection:
+        return held_words(connection, name, world.wiring.clock.now())
 
 
 def _print_totals(found: story.Totals) -> None:

@@ -136,7 +136,7 @@ def test_a_rescued_record_refuses_its_old_holder(dispatched: Outbox) -> None:
     dispatched.round()
 
     with dispatched.database.transaction() as connection:
-        assert not store.put_mark(connection, held, None, until=NOON)
+        assert not store.put_mark(connection, held, None, until=NOON, generation=1)
 
 
 # gates

@@ -87,7 +87,8 @@ def test_a_write_under_a_stale_token_changes_nothing(outbox: Outbox) -> None:
 
     with outbox.database.transaction() as connection:
         late = store.update_held(connection, replace(held, tries=9), LeaseToken(held.token - 1))
-        marked = store.put_mark(connection, replace(held, token=ring.token), None, until=UNTIL)
+        stale = replace(held, token=ring.token)
+        marked = store.put_mark(connection, stale, None, until=UNTIL, generation=1)
 
     assert (late, marked) == (False, False)
     assert outbox.record() == held

@@ -155,9 +155,7 @@ class Judge:
         value = None if change.thing.startswith("claim") and change.value is None else change.value
         last = reached.get(change.thing, -1)
         fits = [
-            place
-            for place, wish in enumerate(wishes)
-            if wish.value == value and wish.at <= sent.at
+            place for place, wish in enumerate(wishes) if wish.value == value and wish.at <= sent.at
         ]
         later = [place for place in fits if place > last]
         if later:
@@ -181,7 +179,9 @@ class Judge:
         known = any(one.settled and one.settled < wish.at for one in self._answers(sent.person))
         seen = any(at < one.at and one.settled < sent.at for one in self._answers(sent.person))
         if known and seen:
-            what = f"{change.thing} was {their.value} by their hand, seen, and became {change.value}"
+            what = (
+                f"{change.thing} was {their.value} by their hand, seen, and became {change.value}"
+            )
             self._say(Wrong.STALE, what)
 
     def _answers(self, person: str) -> Iterator["Settled"]:

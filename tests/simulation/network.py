@@ -11,7 +11,7 @@ from random import Random
 from typing import cast
 
 from gateway.answers import Answer, Failure, FailureKind, Reply
-from gateway.client import DeadlinePassed, Sending, SendByPassed
+from gateway.client import DeadlinePassed, SendByPassed, Sending
 from runtime.points import Point, reach
 from schema.plans import Request
 from tests.simulation.plan import Fault
@@ -163,7 +163,10 @@ class Network:
             # That it was refused stands in the first line; why is lost.
             note.heard = answer.status if answer.status >= 400 else None
             return Failure(
-                kind=FailureKind.CUT_SHORT, detail="cut short", status=answer.status, headers=headers
+                kind=FailureKind.CUT_SHORT,
+                detail="cut short",
+                status=answer.status,
+                headers=headers,
             )
         body = answer.body
         if answer.status == 200 and self._strikes(Fault.GARBAGE):

@@ -142,7 +142,10 @@ LIMITS = ((1000, 300), (1000, 300), (40, 60), (12, 60), (5, 30))
 def plan(seed: int) -> Plan:
     """Make a history of a seed."""
     dice = Random(seed)
-    people = {f"E-{n}": f"{n:08d}-1111-4111-8111-111111111111" for n in range(1, dice.choice((2, 2, 3, 4)))}
+    people = {
+        f"E-{n}": f"{n:08d}-1111-4111-8111-111111111111"
+        for n in range(1, dice.choice((2, 2, 3, 4)))
+    }
     sayings = [one for source, person in people.items() for one in _said_of(source, person, dice)]
     sayings.sort(key=lambda one: one.at)
     last = max(one.at for one in sayings)
@@ -334,4 +337,3 @@ def _rates(dice: Random) -> dict[str, float]:
 def died_at(point: Point) -> str:
     """Name the death at a point."""
     return f"{Fault.DIES}:{point}"
-

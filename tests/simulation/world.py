@@ -588,14 +588,20 @@ class World:
         person = self.server.people[one.person]
         match one.what:
             case "schedule":
-                others = [s for s in ("ecf-extended-april", "ecf-standard-april", "ecf-reduced-september") if s != person.schedule]
+                others = [
+                    s
+                    for s in ("ecf-extended-april", "ecf-standard-april", "ecf-reduced-september")
+                    if s != person.schedule
+                ]
                 self.server.set_schedule(person, self.dice.choice(others), ours=False)
             case "withdraw" if person.status != "withdrawn":
                 self.server.set_status(person, "withdrawn", "other", ours=False)
             case "resume" if person.status != "active":
                 self.server.set_status(person, "active", None, ours=False)
             case "claim" if self.server.live(person.id, "started") is None:
-                self.server.add_claim(person.id, "started", "2025-10-03T09:00:00Z", "other", by="Them")
+                self.server.add_claim(
+                    person.id, "started", "2025-10-03T09:00:00Z", "other", by="Them"
+                )
             case "void" | "pay":
                 live = [c for c in self.server.claims.values() if c.state in LIVE]
                 if not live:
@@ -629,7 +635,9 @@ class World:
                 self.database_ahead -= 300.0
             case _:
                 alive = [*self.relays, *(one.process for one in self.workers)]
-                self._dies(self.dice.choice([one for one in alive if one.alive] or [self.relays[-1]]))
+                self._dies(
+                    self.dice.choice([one for one in alive if one.alive] or [self.relays[-1]])
+                )
 
     def _redis_back(self) -> None:
         self.redis_away = False

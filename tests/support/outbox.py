@@ -8,7 +8,9 @@ from random import Random
 from sqlalchemy import Connection, select, update
 
 from gateway.contracts.lead_provider_v3 import CONTRACT
+from outbox import bindings
 from outbox import entries as entry_store
+from outbox.bindings import Binding
 from outbox.delivery import Deliverer, Ended
 from outbox.relay import Relay, Ring, Round
 from outbox.retry import Timing
@@ -45,11 +47,25 @@ class Outbox:
         self.clock = HandClock()
         self.api = FakeApi()
         self.pace = FakePace()
+        self.bind()
         self.rings: deque[Ring] = deque()
         self.room = 1_000
         self.slept: list[float] = []
         self.relay = self.another_relay()
         self.deliverer = self.another_deliverer()
+
+    def bind(self, *, live: bool = True) -> None:
+        """Bind the database, unless it is: to an address on this computer, or one in shadow."""
+        url = "http://127.0.0.1:9/api/v3" if live else "https://api.example/api/v3"
+        wanted = Binding(
+            destination="default",
+            contract=self.contract.name,
+            url=url,
+            key_name="default",
+            database_id="here",
+        )
+        with self.database.transaction() as connection:
+            bindings.bind(connection, wanted, now=self.clock.now(), live=live)
 
     def another_relay(self, *, settle: timedelta = timedelta(0)) -> Relay:
         """Make a relay that shares nothing with the others but the database and the queue."""
