@@ -162,8 +162,7 @@ class Keeper:
         if found.marking:
             return self._mark(now)
         if found.unknown_since is not None:
-            self._lift(now)
-            return 0
+            return self._lift(now)
         return self._wake(now) if found.writes is Writes.ALLOWED else 0
 
     def _mark(self, now: datetime) -> int:
@@ -188,16 +187,16 @@ class Keeper:
     def _doubted(self, one: Record, now: datetime) -> Record:
         return doubted(one, self._contract, timing=self._timing, now=now)
 
-    def _lift(self, now: datetime) -> None:
+    def _lift(self, now: datetime) -> int:
         with self._database.reading() as connection:
             if not self._is_known(connection, now):
-                return
+                return 0
         with self._database.transaction() as connection:
             held = bindings.hold_still(connection, self._destination)
             if held is None or held.unknown_since is None or held.marking:
-                return  # another relay was first, or it was bound anew
+                return 0  # another relay was first, or it was bound anew
             if not self._is_known(connection, now):
-                return
+                return 0
             bindings.believe(connection, self._destination)
             audit.write_down(
                 connection,
@@ -210,6 +209,7 @@ class Keeper:
                 after={"unknown_since": None},
             )
         logger.info("destination_known_again", destination=self._destination, records=held.total)
+        return 1
 
     def _is_known(self, connection: Connection, now: datetime) -> bool:
         left, _ = unknown_records.unknown(connection, self._destination, now)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, update
 
 from records import store
 from runtime.bulk import among
@@ -21,17 +21,14 @@ def unknown(connection: Connection, destination: str, now: datetime) -> tuple[in
     The others stand before a person, or wait for an event or for one of those. What has just been
     woken (it waited for its kin, which has been looked up) is one of the first.
     """
-    query = (
-        select(_moves(now), func.count())
-        .where(
-            record.c.destination == destination,
-            record.c.look_first == 1,
-            record.c.state.in_([state.value for state in OPEN_STATES]),
-        )
-        .group_by(_moves(now))
+    moving = func.coalesce(func.sum(case((_moves(now), 1), else_=0)), 0)
+    query = select(moving, func.count()).where(
+        record.c.destination == destination,
+        record.c.look_first == 1,
+        record.c.state.in_([state.value for state in OPEN_STATES]),
     )
-    found = {bool(moves): number for moves, number in connection.execute(query)}
-    return found.get(True, 0), found.get(False, 0)
+    moves, both = connection.execute(query).one()
+    return moves, both - moves
 
 
 def _moves(now: datetime) -> ColumnElement[bool]:

@@ -80,7 +80,7 @@ class Outbox:
             room=self._room,
         )
 
-    def another_deliverer(self) -> Deliverer:
+    def another_deliverer(self, *, generation: int = 1) -> Deliverer:
         """Make a deliverer that shares nothing with the others but the database and the API."""
         return Deliverer(
             database=self.database,
@@ -92,6 +92,7 @@ class Outbox:
             make_call=self.api,
             dice=Random(1),
             sleep=self.slept.append,
+            generation=generation,
         )
 
     def _ring(self, rings: Sequence[Ring]) -> None:
