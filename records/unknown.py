@@ -120,7 +120,7 @@ def asleep_by_operation(connection: Connection, destination: str) -> dict[str, i
         .group_by(record.c.waits_for)
         .order_by(record.c.waits_for)
     )
-    return dict(rows.tuples().all())
+    return {str(operation): int(number) for operation, number in rows}
 
 
 def some_asleep(connection: Connection, destination: str, *, limit: int) -> list[Record]:
