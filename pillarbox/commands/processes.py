@@ -34,6 +34,7 @@ def relay() -> None:
 
     found = settings()
     wiring = _ready(found, "relay")
+    wiring.bind()
     stop = stopping()
     RelayLoop(wiring, stop).run()
     wiring.close()
@@ -48,12 +49,13 @@ def worker(
 
     found = settings()
     wiring = _ready(found, "worker")
+    for destination in found.destinations:
+        wiring.client(destination)  # a missing key or a bad address ends here, not at 3 a.m.
+    wiring.bind()  # after that: a database is not to be bound to an address nobody can call
     if processes > 1:
         wiring.close()
         _several(processes, threads)
         return
-    for destination in found.destinations:
-        wiring.client(destination)  # a missing key or a bad address ends here, not at 3 a.m.
     run(wiring, stopping(), threads=threads)
     wiring.close()
 
@@ -95,7 +97,6 @@ def _ready(found: Settings, role: str) -> Wiring:
         )
     wiring = wired(found)
     wiring.check_redis()
-    wiring.bind()
     return wiring
 
 

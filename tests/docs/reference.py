@@ -82,7 +82,10 @@ EXIT_CODES = (
     ("3", "a dependency cannot be reached: database, Redis, the API's address"),
     ("4", "nothing matched"),
     ("5", "partly done: some lines of a file were faulty"),
-    ("6", "attention needed: `check --role`, `status --check`, a demo that did not come to rest"),
+    (
+        "6",
+        "attention needed: `check --role`, `status --check`, a demo that did not come to rest; or another number was there than `--expect` said, and nothing was done",
+    ),
     ("130", "Ctrl-C"),
 )
 
@@ -478,6 +481,8 @@ REASONS: Mapping[Reason, str] = {
     Reason.QUOTA: "no room in the quota",
     Reason.GATE: "the gate of the key is shut",
     Reason.LOOK_FIRST: "is about to be looked up",
+    Reason.SHADOW: "would be sent, and its destination is in shadow until `pillarbox destination go-live`",
+    Reason.REBOUND: "would be sent, and its destination was bound anew: everything is looked up first",
     Reason.VOID_FIRST: "another claim stands there; it must be voided first, and nothing is voided unasked",
     Reason.SAME_PERSON_TWICE: "another local record is linked to the same remote thing in the same role",
     Reason.RELINKED: "a new remote id for a record that was delivered already",
@@ -621,6 +626,9 @@ LOG_EVENTS: Mapping[str, tuple[str, str]] = {
     "relay_stopped": ("info", "a relay ended in order"),
     "worker_ready": ("info", "a worker began"),
     "worker_stopped": ("info", "a worker ended in order"),
+    "writes_held": ("warning", "a process began, and no write leaves: the destination is in shadow or was bound anew"),
+    "bound_anew": ("error", "the database was bound anew since this worker began; it makes no call and ends"),
+    "destination_known_again": ("info", "after a rebind everything has been looked up; writes may leave, unless in shadow"),
     "late_settle": ("warning", "an answer came when another already held the record; only the attempt was written"),
     "rings_not_delivered": ("warning", "Redis did not take the messages; they are rung again"),
     "fold_failed": ("error", "entries could not be folded together; they are folded one by one, and the one at fault is put in front of a person"),

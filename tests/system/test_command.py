@@ -304,6 +304,7 @@ def test_check_as_json_names_everything_it_looked_at(
         "default: key": False,
         "default: API": False,
         "default: bound": True,
+        "default: writes": True,
     }
     assert all(keys(line) == {"name", "ok", "detail"} for line in ran.json)
 
