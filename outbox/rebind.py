@@ -212,8 +212,7 @@ class Keeper:
         return 1
 
     def _is_known(self, connection: Connection, now: datetime) -> bool:
-        left, _ = unknown_records.unknown(connection, self._destination, now)
-        if left:
+        if unknown_records.any_to_look_up(connection, self._destination, now):
             return False
         held = bindings.standing(connection, self._destination)
         oldest = entries.oldest_new(connection, self._destination)

@@ -31,6 +31,17 @@ def unknown(connection: Connection, destination: str, now: datetime) -> tuple[in
     return moves, both - moves
 
 
+def any_to_look_up(connection: Connection, destination: str, now: datetime) -> bool:
+    """Say whether one is left that will be looked up by itself."""
+    query = select(record.c.id).where(
+        record.c.destination == destination,
+        record.c.look_first == 1,
+        record.c.state.in_([state.value for state in OPEN_STATES]),
+        _moves(now),
+    )
+    return connection.execute(query.limit(1)).scalar_one_or_none() is not None
+
+
 def _moves(now: datetime) -> ColumnElement[bool]:
     waits = and_(
         record.c.state == RecordState.WAITING.value,

@@ -185,7 +185,7 @@ def _run_demo(
     )
     say, tell = _voices(quiet=as_json)
     if not as_json:
-        _headline(world, migrated)
+        headline(world, migrated)
     watcher = Watcher(world.wiring.database, say, story.CAST if content is None else None)
     world.start()
     faults: list[files.Fault] = []
@@ -256,7 +256,8 @@ def _voices(*, quiet: bool) -> tuple[Any, Any]:
     return say, tell
 
 
-def _headline(world: World, migrated: str) -> None:
+def headline(world: World, migrated: str) -> None:
+    """Say what this world consists of, and whether anything can leave this computer."""
     console = stdout()
     where = world.settings.destinations[0]
     database = world.wiring.database
@@ -353,7 +354,7 @@ def up(
     world = World(settings, served)
     try:
         migrated = world.prepare()
-        _headline(world, migrated)
+        headline(world, migrated)
         _run_up(world, served, kept, stop, with_story=not no_story and not own_api)
     finally:
         if served is not None:
@@ -454,4 +455,6 @@ def _ask_first(settings: Settings, *, yes: bool) -> None:
         raise Stop(
             f"PILLARBOX_API_URL is {where.url}, which is not on this computer; add --yes to call it"
         )
-    typer.confirm(f"Calls will go to {where.url}. Go on?", abort=True)
+    typer.confirm(
+        f"Look-ups will go to {where.url}, and writes too once it is live. Go on?", abort=True
+    )

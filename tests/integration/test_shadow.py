@@ -15,11 +15,11 @@ from outbox.relay import Ring
 from records import unknown as unknown_records
 from runtime.database import Database
 from schema.events import DeclarationMade, Event, ParticipantDeferred, decode
-from schema.outcomes import Transient
+from schema.outcomes import Blame, Refused, Transient
 from schema.record import Record
 from schema.states import Lane, Reason, RecordState, Writes
 from schema.tables import audit
-from tests.support.api import Scripted
+from tests.support.api import Scripted, a_refusal
 from tests.support.builders import ECT, OTHER_PERSON, PERSON, an_enrolment
 from tests.support.clock import NOON
 from tests.support.outbox import Outbox
@@ -475,6 +475,25 @@ def test_a_write_that_was_under_way_is_in_doubt_and_never_due(outbox: Outbox) ->
     outbox.wait(minutes=3)
     outbox.run()
     assert outbox.api.operations[-1] == "look_up_participant"
+
+
+def test_what_was_refused_is_looked_up_and_not_sent_again(known: Outbox) -> None:
+    known.api.then(Refused(status=422, refusals=a_refusal(), blame=Blame.DATA))
+    known.emit(decode({"event": "participant_resumed", "source_id": "E-1"}))
+    known.run()
+    assert stands(known.record()) == (RecordState.DEAD, Reason.REFUSED)
+    problem = known.record().problem
+    known.api.calls.clear()
+
+    rebound(known)
+    known.run()
+    known.wait(seconds=5)
+    known.run()
+
+    assert "look_up_participant" in known.api.operations
+    assert known.api.writes == []
+    assert stands(known.record()) == (RecordState.DEAD, Reason.REFUSED)
+    assert known.record().problem == problem
 
 
 def test_a_rebind_to_what_is_not_here_is_in_shadow_though_it_was_live(known: Outbox) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from pillarbox.commands.worlds import headline
+from pillarbox.world import World
 from runtime.database import Database
 from runtime.settings import Settings
 from schema.events import ParticipantDeferred
@@ -216,6 +218,18 @@ def test_a_backup_put_in_the_place_of_the_file_is_noticed(waiting: Outbox, tmp_p
 
     assert code == 2
     assert "this database is a copy or a restore" in said
+
+
+def test_up_says_that_it_is_in_shadow(
+    database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World(Settings.from_environment(), None)
+    headline(world, world.prepare())
+    world.wiring.close()
+
+    said = capsys.readouterr().out
+    assert "LOOK-UPS GO TO A REAL API, NO WRITES" in said
+    assert "writes     in shadow" in said
 
 
 def test_a_worker_in_shadow_is_told_so_when_it_starts(
