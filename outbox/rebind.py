@@ -122,7 +122,7 @@ def doubted(record: Record, contract: Contract, *, timing: Timing, now: datetime
         return freed.but(
             state=RecordState.IN_DOUBT,
             reason=record.reason if record.reason in DOUBTS else Reason.LEASE_RAN_OUT,
-            due_at=max(now, timing.safe_to_look(record.mark.at)),
+            due_at=max(now, timing.safe_to_look(record.mark)),
             lane=Lane.LIVE,
         )
     if _never_called_for(record):

@@ -99,7 +99,7 @@ def test_a_mark_becomes_a_doubt_that_is_looked_up_after_its_quarantine(state: Re
     after = now_doubted(record)
 
     assert (after.state, after.reason) == (RecordState.IN_DOUBT, Reason.LEASE_RAN_OUT)
-    assert after.due_at == TIMING.safe_to_look(NOON)
+    assert after.due_at == TIMING.safe_to_look(a_mark(7))
     assert after.mark == record.mark
     assert (after.token, after.lease_until) == (5, None)
 
