@@ -531,7 +531,7 @@ class Folding:
         ids = self._ids(fresh)
         known = {one.key: one.id or ids[one.key] for one in now}
         changed = [one for one in now if one.id != 0 and one is not self._before.get(one.key)]
-        store.update_all(self._connection, changed)
+        store.update_changed(self._connection, [(self._before[one.key], one) for one in changed])
         self._link([one.but(id=known[one.key]) for one in (*fresh, *changed)])
         entries.keep(self._connection, {entry: known[key] for entry, key in self._of_entry.items()})
         entries.close(self._connection, self._closed, now=self._now)

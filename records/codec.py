@@ -4,8 +4,10 @@ One idea: what SQL must find has a column; what only the fold reads lies in one 
 lists, since it is read and written for every change.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 from schema.fingerprint import Json
@@ -27,32 +29,7 @@ def to_row(record: Record) -> dict[str, Any]:
         "part": record.key.part,
         "round": record.key.round,
         "family": record.family,
-        "state": record.state.value,
-        "reason": None if record.reason is None else record.reason.value,
-        "lane": record.lane.value,
-        "due_at": record.due_at,
-        "waits_for": record.waits_for,
-        "role": record.role,
-        "remote_id": record.remote_id,
-        "serial_key": record.serial_key,
-        "token": record.token,
-        "lease_until": record.lease_until,
-        "revision": record.revision,
-        "tries": record.tries,
-        "takes": record.takes,
-        "calls": record.calls,
-        "allowance": record.allowance,
-        "first_try_at": record.first_try_at,
-        "oldest_entry": record.oldest_entry,
-        "look_first": int(record.look_first),
-        "already": record.already,
-        "accepted_at": record.accepted_at,
-        "remote_updated_at": record.remote_updated_at,
-        "wanted": _wanted(record),
-        "accepted": record.accepted,
-        "mark": None if record.mark is None else mark_json(record.mark),
-        "locks": {name: _lock(lock) for name, lock in record.locks.items()} or None,
-        "problem": None if record.problem is None else problem_json(record.problem),
+        **{name: write(record) for name, write in WRITERS.items()},
     }
 
 
@@ -277,3 +254,56 @@ def _lock(lock: Lock) -> dict[str, Json]:
 
 def _read_time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def _value(text: StrEnum | None) -> str | None:
+    return None if text is None else text.value
+
+
+WRITERS: Mapping[str, Callable[[Record], Any]] = {
+    "state": lambda one: one.state.value,
+    "reason": lambda one: _value(one.reason),
+    "lane": lambda one: one.lane.value,
+    "due_at": attrgetter("due_at"),
+    "waits_for": attrgetter("waits_for"),
+    "role": attrgetter("role"),
+    "remote_id": attrgetter("remote_id"),
+    "serial_key": attrgetter("serial_key"),
+    "token": attrgetter("token"),
+    "lease_until": attrgetter("lease_until"),
+    "revision": attrgetter("revision"),
+    "tries": attrgetter("tries"),
+    "takes": attrgetter("takes"),
+    "calls": attrgetter("calls"),
+    "allowance": attrgetter("allowance"),
+    "first_try_at": attrgetter("first_try_at"),
+    "oldest_entry": attrgetter("oldest_entry"),
+    "look_first": lambda one: int(one.look_first),
+    "already": attrgetter("already"),
+    "accepted_at": attrgetter("accepted_at"),
+    "remote_updated_at": attrgetter("remote_updated_at"),
+    "wanted": _wanted,
+    "accepted": attrgetter("accepted"),
+    "mark": lambda one: None if one.mark is None else mark_json(one.mark),
+    "locks": lambda one: {name: _lock(lock) for name, lock in one.locks.items()} or None,
+    "problem": lambda one: None if one.problem is None else problem_json(one.problem),
+}
+"""How each column that may change is written."""
+
+_IN_WANTED = ("pending", "path", "path_base", "stamps", "expected", "snapshots", "creates")
+_COLUMN_OF = {**{name: name for name in WRITERS}, **dict.fromkeys(_IN_WANTED, "wanted")}
+del _COLUMN_OF["wanted"]
+_PARTS = attrgetter(*_COLUMN_OF)
+
+
+def written_anew(changes: Iterable[tuple[Record, Record]]) -> list[str]:
+    """Name the columns that differ between before and after in any of these changes.
+
+    By identity: a record made from another one shares with it what it did not change.
+    """
+    places: set[int] = set()
+    for before, after in changes:
+        pairs = enumerate(zip(_PARTS(before), _PARTS(after), strict=True))
+        places.update([place for place, (was, is_now) in pairs if was is not is_now])
+    found = {column for place, column in enumerate(_COLUMN_OF.values()) if place in places}
+    return [name for name in WRITERS if name in found]

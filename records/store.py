@@ -37,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
-from records.codec import from_row, mark_json, to_row
+from records.codec import WRITERS, from_row, mark_json, to_row, written_anew
 from runtime.bulk import among, among_named, as_list, insert_many, update_many
 from runtime.prepared import Prepared
 from schema.keys import LeaseToken, RecordId, RecordKey, RemoteId
@@ -310,6 +310,16 @@ def update_all(connection: Connection, records: Sequence[Record]) -> None:
     update_many(connection, record, rows)
 
 
+def update_changed(connection: Connection, changes: Sequence[tuple[Record, Record]]) -> None:
+    """Write what differs between before and after, of records that this transaction holds locked."""
+    names = written_anew(changes)
+    if names:
+        rows = [
+            {"id": one.id, **{name: WRITERS[name](one) for name in names}} for _, one in changes
+        ]
+        update_many(connection, record, rows)
+
+
 def update_held(connection: Connection, one: Record, token: LeaseToken) -> bool:
     """Write a record under the lease *token*; False when another has it by now."""
     return connection.execute(UPDATE_HELD, writing(one, token)).rowcount == 1
@@ -317,8 +327,7 @@ def update_held(connection: Connection, one: Record, token: LeaseToken) -> bool:
 
 def writing(one: Record, token: LeaseToken) -> dict[str, Any]:
     """Give the parameters of `UPDATE_HELD`."""
-    row = to_row(one)
-    values = {parameter: row[name] for name, parameter in _WRITTEN.items()}
+    values = {_WRITTEN[name]: write(one) for name, write in WRITERS.items()}
     return values | {"held_id": one.id, "held_token": token}
 
 
@@ -348,21 +357,23 @@ def claim_due(
     return [from_row(row) for row in claim.rows(connection, values)]
 
 
+def dispatched(one: Record, *, until: datetime) -> Record:
+    """Give a record as it is once it is marked as dispatched, held until *until*."""
+    return one.but(
+        state=RecordState.DISPATCHED,
+        lease_until=until,
+        token=LeaseToken(one.token + 1),
+        due_at=None,
+        waits_for=None,
+        reason=None,
+    )
+
+
 def dispatch_all(
     connection: Connection, records: Sequence[Record], *, until: datetime
 ) -> list[Record]:
     """Mark locked records as dispatched, held until *until*; gives them with their new tokens."""
-    marked = [
-        one.but(
-            state=RecordState.DISPATCHED,
-            lease_until=until,
-            token=LeaseToken(one.token + 1),
-            due_at=None,
-            waits_for=None,
-            reason=None,
-        )
-        for one in records
-    ]
+    marked = [dispatched(one, until=until) for one in records]
     rows = [
         {
             "id": one.id,
@@ -509,7 +520,7 @@ class UsualEnd:
     """Parts of the statement that settles the usual delivery in one round trip. PostgreSQL only.
 
     The family is locked in key order, as everywhere. Only where the record is still as it was
-    planned from, and nobody of its kin waits for it, anything is written; the rest of the statement
+    planned from, and nobody of its kin may go on by it, anything is written; the rest of the statement
     depends on `written`, which gives the record's id then.
     """
 
@@ -804,9 +815,7 @@ def list_open(
 
 
 def _changing(one: Record) -> dict[str, Any]:
-    row = {name: value for name, value in to_row(one).items() if name not in KEY}
-    row["id"] = one.id
-    return row
+    return {"id": one.id, **{name: write(one) for name, write in WRITERS.items()}}
 
 
 def _records(connection: Connection, query: Select[Any]) -> list[Record]:
