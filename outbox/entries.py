@@ -134,16 +134,43 @@ def any_new(connection: Connection, destination: str, *, after: EntryId | None =
     return bool((_ANY_NEW if after is None else _ANY_NEW_AFTER).rows(connection, values))
 
 
-def keep(connection: Connection, folded: Mapping[EntryId, RecordId]) -> None:
-    """Mark entries as folded into their records."""
+def fold(
+    connection: Connection,
+    folded: Mapping[EntryId, RecordId],
+    closed: Mapping[EntryId, Closed],
+    *,
+    now: datetime,
+) -> None:
+    """Mark entries as folded into their records, and close those that ended by it.
+
+    An entry that ends with its own fold is written once; the others were folded before.
+    """
+    ends = closed.keys() & folded.keys()
     update_many(
         connection,
         outbox_entry,
         [
             {"id": entry, "state": EntryState.FOLDED.value, "record_id": record}
             for entry, record in folded.items()
+            if entry not in ends
         ],
     )
+    update_many(
+        connection,
+        outbox_entry,
+        [
+            {
+                "id": entry,
+                "state": EntryState.CLOSED.value,
+                "record_id": folded[entry],
+                "closed_as": closed[entry].value,
+                "closed_at": now,
+            }
+            for entry in ends
+        ],
+    )
+    earlier = {entry: reason for entry, reason in closed.items() if entry not in ends}
+    close(connection, earlier, now=now)
 
 
 def close(connection: Connection, closed: Mapping[EntryId, Closed], *, now: datetime) -> None:

@@ -4,7 +4,7 @@ One idea: everything is found by its state, in bounded batches, and each batch i
 transaction. A round that is cut short anywhere leaves only what is still due.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -128,6 +128,8 @@ class Relay:
             database=database, contract=contract, destination=destination, timing=timing
         )
         self._kept_at = float("-inf")
+        self._folded: list[Ring] = []
+        """Rings for records that their fold has marked as dispatched already."""
 
     @property
     def destination(self) -> str:
@@ -195,6 +197,8 @@ class Relay:
         with self._database.reading() as connection:
             if not entries.any_new(connection, self._destination, after=self._floors.entry):
                 return 0
+            room = self._room_at_once(connection, now)
+        rings: list[Ring] = []
         with self._database.transaction() as connection:
             new = entries.claim_new(
                 connection, self._destination, limit=FOLD_BATCH, after=self._floors.entry
@@ -203,16 +207,37 @@ class Relay:
                 return 0
             try:
                 with connection.begin_nested():
-                    self._folding(connection, now).run(new)
+                    folding = self._folding(connection, now)
+                    marked = folding.run(new, self._admitting_at_once(connection, now, room))
+                    rings = [Ring(record_id=i, token=t, lane=Lane.LIVE) for i, t in marked]
             except (FoldedMeanwhile, DBAPIError):
                 raise
             except Exception as error:
                 logger.error("fold_failed", entries=len(new), **named(error))
                 self._fold_singly(connection, new, now)
             reach(Point.FOLD_UNCOMMITTED)
+            if rings:
+                reach(Point.ADMIT_UNCOMMITTED)
         reach(Point.FOLD_COMMITTED)
+        if rings:
+            reach(Point.ADMIT_COMMITTED)
+        self._folded = rings
         self._floors.entry = new[-1].id
         return len(new)
+
+    def _room_at_once(self, connection: Connection, now: datetime) -> int:
+        """Say how many records may be dispatched by their fold: none past others that are due."""
+        floor = self._floors.due.get(Lane.LIVE)
+        if store.any_due(connection, self._destination, Lane.LIVE, now=now, floor=floor):
+            return 0
+        if gates.shut_now(connection, self._destination, now) is not None:
+            return 0
+        on_the_queue = store.on_the_queue(connection, self._destination)
+        return self._room(Lane.LIVE, on_the_queue.get(Lane.LIVE, 0))
+
+    def _admitting_at_once(self, connection: Connection, now: datetime, room: int) -> "AtOnce":
+        admitting = Admitting(connection, self._contract, self._destination, now, room)
+        return AtOnce(admitting, until=now + self._timing.ring)
 
     def _folding(self, connection: Connection, now: datetime) -> "Folding":
         return Folding(connection, self._contract, self._destination, self._settle, now)
@@ -237,7 +262,7 @@ class Relay:
 
     def _admit(self) -> tuple[int, int]:
         admitted = dispatched = 0
-        rings: list[Ring] = []
+        rings, self._folded = self._folded, []
         for lane in (Lane.LIVE, Lane.BULK):
             done, ringing = self._admit_lane(lane)
             admitted += done
@@ -346,8 +371,7 @@ class Admitting:
             one = one.but(allowance=allowance(one, self._contract))
         decision = self._leave(decide(one, others, self._contract, self._now))
         if isinstance(decision, Go):
-            serial = serial_key(self._contract, one, others)
-            return one.but(state=RecordState.DISPATCHED, serial_key=serial), {}
+            return self._going(one, others), {}
         return settled_without_call(one, decision, self._contract, self._now)
 
     def _leave(self, decision: Decision) -> Decision:
@@ -356,6 +380,45 @@ class Admitting:
         if self._writes is None:  # asked once for the batch, and only where it matters
             self._writes = bindings.writes(self._connection, self._destination)
         return with_leave(decision, self._writes, self._now)
+
+    def _going(self, one: Record, others: Sequence[Record]) -> Record:
+        serial = serial_key(self._contract, one, others)
+        return one.but(state=RecordState.DISPATCHED, serial_key=serial)
+
+    def at_once(self, one: Record, others: Sequence[Record]) -> Record | None:
+        """Give a record that its fold made due, as going; None where anything else comes first."""
+        if self._room <= 0 or one.lane is not Lane.LIVE or one.state is not RecordState.WAITING:
+            return None
+        if one.due_at is None or one.due_at > self._now:
+            return None
+        if one.allowance is None:
+            one = one.but(allowance=allowance(one, self._contract))
+        if not isinstance(self._leave(decide(one, others, self._contract, self._now)), Go):
+            return None
+        self._room -= 1
+        return self._going(one, others)
+
+
+class AtOnce:
+    """Dispatches what a fold made due, in the fold's own transaction.
+
+    The family is at hand and locked, so that with nothing due before it a record is read and written
+    once, not twice. What is not worth a call now waits for its turn like everything else.
+    """
+
+    def __init__(self, admitting: Admitting, *, until: datetime) -> None:
+        self._admitting = admitting
+        self._until = until
+        self.keys: list[RecordKey] = []
+
+    def run(self, family: dict[RecordKey, Record], changed: Iterable[RecordKey]) -> None:
+        """Mark those of the *changed* records of a family that are worth a call now."""
+        for key in changed:
+            others = [other for other in family.values() if other.key != key]
+            going = self._admitting.at_once(family[key], others)
+            if going is not None:
+                family[key] = store.dispatched(going, until=self._until)
+                self.keys.append(key)
 
 
 def serial_key(contract: Contract, one: Record, kin: Sequence[Record]) -> str | None:
@@ -389,13 +452,27 @@ class Folding:
         self._of_entry: dict[EntryId, RecordKey] = {}
         self._closed: dict[EntryId, Closed] = {}
 
-    def run(self, new: Sequence[Entry]) -> None:
-        """Fold the entries and write what came of it."""
+    def run(
+        self, new: Sequence[Entry], at_once: "AtOnce | None" = None
+    ) -> list[tuple[RecordId, LeaseToken]]:
+        """Fold the entries and write what came of it; gives what *at_once* marked as dispatched."""
         read = [(entry, *self._read(entry)) for entry in new]
         self._load({self._family(entry, asks) for entry, asks, _ in read})
         for entry, asks, problem in read:
             self._fold_entry(entry, asks, problem)
-        self._write()
+        if at_once is None:
+            self._write()
+            return []
+        for family in self._families.values():
+            self._go_at_once(family, at_once)
+        written = self._write()
+        return [(written[key].id, written[key].token) for key in at_once.keys]
+
+    def _go_at_once(self, family: dict[RecordKey, Record], at_once: "AtOnce") -> None:
+        changed = [key for key, one in family.items() if one is not self._before.get(key)]
+        # A new link may yet turn out to be another record's; then nothing is sent under it.
+        if not any(self._newly_linked(family[key]) for key in changed):
+            at_once.run(family, changed)
 
     def put_aside(self, entry: Entry, problem: InvalidEvent) -> None:
         """Put an entry in front of a person, on its record, without reading what it says."""
@@ -522,7 +599,7 @@ class Folding:
 
     # write
 
-    def _write(self) -> None:
+    def _write(self) -> Mapping[RecordKey, Record]:
         self._heal_kin()
         now = [one for family in self._families.values() for one in family.values()]
         fresh = [one for one in now if one.id == 0]
@@ -532,16 +609,18 @@ class Folding:
         known = {one.key: one.id or ids[one.key] for one in now}
         changed = [one for one in now if one.id != 0 and one is not self._before.get(one.key)]
         store.update_changed(self._connection, [(self._before[one.key], one) for one in changed])
-        self._link([one.but(id=known[one.key]) for one in (*fresh, *changed)])
-        entries.keep(self._connection, {entry: known[key] for entry, key in self._of_entry.items()})
-        entries.close(self._connection, self._closed, now=self._now)
+        written = [*(one.but(id=known[one.key]) for one in fresh), *changed]
+        self._link(written)
+        folded = {entry: known[key] for entry, key in self._of_entry.items()}
+        entries.fold(self._connection, folded, self._closed, now=self._now)
         self._wake(now)
+        return {one.key: one for one in written}
 
     def _heal_kin(self) -> None:
         """Decide anew about what was refused, or not sent, under another link of the head."""
         for name, family in self._families.items():
-            head = next((one for one in family.values() if str(one.key) == name), None)
-            if head is None or not self._newly_linked(head):
+            linked = [one for one in family.values() if self._newly_linked(one)]
+            if not any(str(one.key) == name for one in linked):
                 continue
             for key, one in family.items():
                 if may_heal(one):
@@ -573,8 +652,12 @@ class Folding:
         return before is None or (before.remote_id, before.role) != (one.remote_id, one.role)
 
     def _wake(self, now: Sequence[Record]) -> None:
-        moved = {one.family for one in now if self._moved(one)}
+        moved = {one.family for one in now if self._moved(one) and self._waits_in(one.family)}
         store.wake_all(self._connection, self._destination, sorted(moved), self._now)
+
+    def _waits_in(self, family: str) -> bool:
+        """Whether anybody waits for a kin; the whole family is at hand, and locked."""
+        return any(one.reason is Reason.WAITING_FOR for one in self._families[family].values())
 
     def _moved(self, one: Record) -> bool:
         """Whether its kin may have waited for what has just become of a record."""
