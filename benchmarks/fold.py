@@ -4,7 +4,6 @@ The peer is the queue alone: `actor.send`, one message at a time, through Dramat
 the same Redis and in the same run, which is what a system without an outbox does in place of this.
 """
 
-import gc
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +18,7 @@ from benchmarks.ground import Statements, postgresql, redis_server, settings_for
 from benchmarks.result import Line, Peer, Result, median
 from outbox.relay import Relay
 from producers import emit
+from runtime.memory import collect_seldom
 from schema.events import MentorChanged
 from workers.wiring import Wiring
 
@@ -74,7 +74,7 @@ def measure(wiring: Wiring, records: int) -> Sequence[Line]:
     """Run rounds until nothing is left, between two measurements of the peer."""
     relay = relay_of(wiring)
     statements = Statements(wiring.database.engine)
-    gc.collect()
+    collect_seldom()  # as the relay's process does
     sent = [sends(wiring)]
     begun = time.perf_counter()
     dispatched = 0

@@ -9,6 +9,7 @@ import structlog
 from outbox.relay import FoldedMeanwhile, Relay, Round
 from runtime.log import named
 from runtime.loop import run_every
+from runtime.memory import collect_seldom
 from workers.heartbeat import Heart
 from workers.wiring import Wiring
 
@@ -38,6 +39,7 @@ class RelayLoop:
 
     def run(self) -> None:
         """Make rounds until asked to stop."""
+        collect_seldom()
         self._heart.start()
         logger.info("relay_ready", destinations=len(self._relays))
         try:

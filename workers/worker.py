@@ -7,6 +7,7 @@ import dramatiq
 import structlog
 
 from runtime.broker import Doorbell
+from runtime.memory import collect_seldom
 from workers import deliver
 from workers.heartbeat import Heart
 from workers.wiring import Wiring
@@ -78,6 +79,7 @@ class Worker:
 def run(wiring: Wiring, stop: threading.Event, *, threads: int) -> None:
     """Work until *stop* is set."""
     worker = Worker(wiring, threads=threads)
+    collect_seldom()
     worker.start()
     try:
         while not stop.wait(1):
