@@ -167,12 +167,9 @@ def _follow(
 
 
 def _worth(call: Call, record: Record, kin: Sequence[Record], now: datetime) -> Decision:
-    request = call.request.fingerprint()
-    lock = _lock_on(request, record, kin)
-    if lock is not None:
-        return Aside(problem=lock.problem or _locked(call))
-    if record.already == request:
-        return Aside(problem=_not_so(call))
+    barred = _barred(call, record, kin)
+    if barred is not None:
+        return Aside(problem=barred)
     if call.request.writes and record.allowance is not None and record.calls >= record.allowance:
         return Aside(problem=_restless(record))
     # A doubt is looked up at once: its kin wait for it.
@@ -180,6 +177,17 @@ def _worth(call: Call, record: Record, kin: Sequence[Record], now: datetime) -> 
     if first is not None:
         return Park(reason=Reason.WAITING_FOR, due_at=now + RECHECK, waits_for=str(first.key))
     return Go(call=call)
+
+
+def _barred(call: Call, record: Record, kin: Sequence[Record]) -> Problem | None:
+    """Say why this very request is not sent, after what was answered to it before."""
+    if record.already is None and not any(one.locks for one in (record, *kin)):
+        return None  # the usual case: nothing to compare its fingerprint with
+    request = call.request.fingerprint()
+    lock = _lock_on(request, record, kin)
+    if lock is not None:
+        return lock.problem or _locked(call)
+    return _not_so(call) if record.already == request else None
 
 
 def _lock_on(request: str, record: Record, kin: Sequence[Record]) -> Lock | None:

@@ -5,6 +5,7 @@ lists, since it is read and written for every change.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from operator import attrgetter
@@ -70,47 +71,53 @@ def from_row(row: Sequence[Any]) -> Record:
         locks,
         problem,
     ) = row
-    return Record(
-        id=RecordId(id_),
-        destination=destination,
-        key=RecordKey(kind, source_id, part, round_),
-        family=family,
-        state=_STATES[state],
-        reason=None if reason is None else _REASONS[reason],
-        lane=_LANES[lane],
-        due_at=due_at,
-        waits_for=waits_for,
-        role=role,
-        remote_id=remote_id,
-        serial_key=serial_key,
-        pending={name: _read_pending(value) for name, value in wanted.get("pending", {}).items()},
-        path=tuple(_read_move(move) for move in wanted.get("path", ())),
-        path_base=wanted.get("path_base"),
-        stamps={name: _read_stamp(stamp) for name, stamp in wanted.get("stamps", {}).items()},
-        words=wanted.get("words", {}),
-        expected={
-            name: Expectation(value=value, entry=EntryId(entry), since=_read_time(since))
-            for name, (value, entry, since) in wanted.get("expected", {}).items()
-        },
-        snapshots=wanted.get("snapshots", {}),
-        creates=wanted.get("creates", 0),
-        accepted=accepted,
-        look_first=bool(look_first),
-        already=already,
-        accepted_at=accepted_at,
-        remote_updated_at=remote_updated_at,
-        mark=None if mark is None else _read_mark(mark),
-        locks=_read_locks(locks),
-        problem=None if problem is None else read_problem(problem),
-        token=LeaseToken(token),
-        lease_until=lease_until,
-        revision=revision,
-        tries=tries,
-        takes=takes,
-        calls=calls,
-        allowance=allowance,
-        first_try_at=first_try_at,
-        oldest_entry=oldest_entry,
+    return Record.of(
+        {
+            "id": RecordId(id_),
+            "destination": destination,
+            "key": RecordKey(kind, source_id, part, round_),
+            "family": family,
+            "state": _STATES[state],
+            "reason": None if reason is None else _REASONS[reason],
+            "lane": _LANES[lane],
+            "due_at": due_at,
+            "waits_for": waits_for,
+            "role": role,
+            "remote_id": remote_id,
+            "serial_key": serial_key,
+            "pending": {
+                name: _read_pending(value) for name, value in wanted.get("pending", {}).items()
+            },
+            "path": tuple(_read_move(move) for move in wanted.get("path", ())),
+            "path_base": wanted.get("path_base"),
+            "stamps": {
+                name: _read_stamp(stamp) for name, stamp in wanted.get("stamps", {}).items()
+            },
+            "words": wanted.get("words", {}),
+            "expected": {
+                name: Expectation(value=value, entry=EntryId(entry), since=_read_time(since))
+                for name, (value, entry, since) in wanted.get("expected", {}).items()
+            },
+            "snapshots": wanted.get("snapshots", {}),
+            "creates": wanted.get("creates", 0),
+            "accepted": accepted,
+            "look_first": bool(look_first),
+            "already": already,
+            "accepted_at": accepted_at,
+            "remote_updated_at": remote_updated_at,
+            "mark": None if mark is None else _read_mark(mark),
+            "locks": _read_locks(locks),
+            "problem": None if problem is None else read_problem(problem),
+            "token": LeaseToken(token),
+            "lease_until": lease_until,
+            "revision": revision,
+            "tries": tries,
+            "takes": takes,
+            "calls": calls,
+            "allowance": allowance,
+            "first_try_at": first_try_at,
+            "oldest_entry": oldest_entry,
+        }
     )
 
 
@@ -290,9 +297,13 @@ WRITERS: Mapping[str, Callable[[Record], Any]] = {
 }
 """How each column that may change is written."""
 
-_IN_WANTED = ("pending", "path", "path_base", "stamps", "expected", "snapshots", "creates")
-_COLUMN_OF = {**{name: name for name in WRITERS}, **dict.fromkeys(_IN_WANTED, "wanted")}
-del _COLUMN_OF["wanted"]
+_COLUMN_OF = {
+    one.name: one.name if one.name in WRITERS else "wanted"
+    for one in fields(Record)
+    if one.name not in ("id", "destination", "key", "family")
+}
+"""Which column each value of a record is in; what has none of its own is in the one document."""
+
 _PARTS = attrgetter(*_COLUMN_OF)
 
 
