@@ -264,6 +264,8 @@ record: Final = Table(
     CheckConstraint(
         "state NOT IN ('held', 'dead', 'in_doubt') OR reason IS NOT NULL", name="aside_has_reason"
     ),
+    # Room on each page, for versions that touch no index: most of a record's many updates.
+    postgresql_with={"fillfactor": "75"},
 )
 Index(
     "record_key",
