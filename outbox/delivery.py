@@ -32,8 +32,9 @@ from outbox.errors import QuotaAway
 from outbox.gates import Gate
 from outbox.relay import Ring
 from outbox.retry import KEY_RECHECK, After, Moment, Timing, after, bury, carried, put_back
-from records import store
-from records.fold import Folded, accept, landed, release
+from records import reads, store
+from records.fold import Folded, accept, release
+from records.reads import Seen
 from runtime.clock import Clock
 from runtime.database import Database
 from runtime.points import Point, reach
@@ -454,28 +455,38 @@ class Deliverer:
     def _delivered(
         self, taken: _Taken, record: Record, outcome: Delivered, now: datetime
     ) -> Folded:
-        writes = taken.call.request.writes
-        agrees = agreeing(self._contract, record.key)
-        status_field = self._contract.kinds[record.key.kind].status_field
-        there = outcome.accepted or {}
-        if (
-            not writes
-            and record.mark is not None
-            and not landed(record, there, agrees, status_field)
-        ):
-            safe = self._timing.safe_to_look(record.mark)
-            if taken.at < safe:  # it may still land: this look says nothing
-                return Folded(record=put_back(record, record.reason, safe))
-        folded = accept(
-            record.but(calls=record.calls + 1) if writes else record,
-            there,
-            agrees=agrees,
-            status_field=status_field,
+        if not taken.call.request.writes:
+            return self._read(taken, record, outcome, now)
+        return accept(
+            record.but(calls=record.calls + 1),
+            outcome.accepted or {},
+            agrees=agreeing(self._contract, record.key),
+            status_field=self._contract.kinds[record.key.kind].status_field,
             now=now,
             remote_id=outcome.remote_id,
             remote_updated_at=outcome.remote_updated_at,
         )
-        done = self._may_be_done(record, taken, folded.record)
+
+    def _read(self, taken: _Taken, record: Record, outcome: Delivered, now: datetime) -> Folded:
+        """Take over what a look-up shows; a doubt that it may not settle stays one."""
+        mark = record.mark
+        safe = None if mark is None else self._timing.safe_to_look(mark)
+        folded = reads.take_over(
+            record,
+            Seen(
+                accepted=outcome.accepted or {},
+                began=taken.at,
+                remote_id=outcome.remote_id,
+                remote_updated_at=outcome.remote_updated_at,
+            ),
+            safe_to_look=safe,
+            agrees=agreeing(self._contract, record.key),
+            status_field=self._contract.kinds[record.key.kind].status_field,
+            now=now,
+        )
+        if folded is None:
+            return Folded(record=put_back(record, record.reason, safe or now))
+        done = self._may_be_done(record, folded.record)
         if done is None:
             return folded
         sent = folded.record.but(creates=record.creates + 1)
@@ -483,10 +494,10 @@ class Deliverer:
             return replace(folded, record=sent)
         return replace(folded, record=bury(sent, sent_too_often(done)))
 
-    def _may_be_done(self, record: Record, taken: _Taken, after_it: Record) -> str | None:
+    def _may_be_done(self, record: Record, after_it: Record) -> str | None:
         """Name the create that was in doubt, and that a look-up did not show."""
         mark = record.mark
-        if mark is None or taken.call.request.writes or not after_it.changed:
+        if mark is None or not after_it.changed:
             return None
         return mark.operation if self._contract.operations[mark.operation].creates else None
 
