@@ -17,6 +17,7 @@ than a body, and a body that cannot be read says nothing, so it never makes anyt
 | other 4xx, known as "not today" | `Later` | `Later` |
 | other 4xx, known as a passing clash | `Transient` | `Transient` |
 | other 4xx, cut, encoded or too large | `Transient` | `Transient` |
+| 404 on an id that was known | `Refused` (state), first asked for a merge | the same |
 | 404, 409, 410 not known | `Refused` (state) | `Refused` (state) |
 | other 4xx not known | `Refused` (data) | `Refused` (data) |
 | not sent for sure | `Transient` | `Transient` |
@@ -214,7 +215,8 @@ def _refused(contract: Contract, operation: Operation, answer: Answer) -> Outcom
     if meanings == {Meaning.PASSING}:
         return Transient(detail=f"answered {answer.status}: {refusals[0].detail}")
     blame = Blame.DATA if Meaning.DATA in meanings else Blame.STATE
-    return Refused(status=answer.status, refusals=refusals, blame=blame)
+    merged_by = operation.on_missing if meanings == {Meaning.MISSING} else None
+    return Refused(status=answer.status, refusals=refusals, blame=blame, merged_by=merged_by)
 
 
 def _meaning(contract: Contract, operation: Operation, refusal: Refusal, status: int) -> Meaning:

@@ -31,7 +31,17 @@ from outbox.decided import may_heal, settled_without_call, waits, wake
 from outbox.errors import QuotaAway
 from outbox.gates import Gate
 from outbox.relay import Ring
-from outbox.retry import KEY_RECHECK, After, Moment, Timing, after, bury, carried, put_back
+from outbox.retry import (
+    KEY_RECHECK,
+    After,
+    Moment,
+    Timing,
+    after,
+    bury,
+    carried,
+    not_merged,
+    put_back,
+)
 from records import reads, store
 from records.fold import Folded, accept, release
 from records.reads import Seen
@@ -404,6 +414,10 @@ class Deliverer:
             kin = [one for one in family if one.id != record.id]
             ended = self._ended(taken, record, kin, came, now)
             written = self._linked(connection, taken, ended.folded.record, now)
+            if taken.record.missing and written.reason is Reason.SAME_PERSON_TWICE:
+                # Not followed: what is there is another record's, and says nothing of this one.
+                ended = After(folded=Folded(record=record))
+                written = _twice(record.but(missing=False, look_first=False))
             attempts.settle_with(
                 connection,
                 attempt,
@@ -456,7 +470,12 @@ class Deliverer:
         self, taken: _Taken, record: Record, outcome: Delivered, now: datetime
     ) -> Folded:
         if not taken.call.request.writes:
-            return self._read(taken, record, outcome, now)
+            found = _followed(record, outcome)
+            return (
+                Folded(record=not_merged(record))
+                if found is None
+                else self._read(taken, found, outcome, now)
+            )
         return accept(
             record.but(calls=record.calls + 1),
             outcome.accepted or {},
@@ -510,17 +529,33 @@ class Deliverer:
             return record
         if store.link(connection, record, remote_id, record.role or "", now):
             return record
-        problem = Problem(
-            reason=Reason.SAME_PERSON_TWICE,
-            detail="another local record has this remote thing already",
-        )
-        return record.but(
-            state=RecordState.HELD,
-            reason=problem.reason,
-            problem=problem,
-            remote_id=None,
-            due_at=None,
-        )
+        return _twice(record.but(remote_id=None))
+
+
+def _twice(record: Record) -> Record:
+    """Hold a record whose remote thing another record has."""
+    problem = Problem(
+        reason=Reason.SAME_PERSON_TWICE,
+        detail="another local record has this remote thing already",
+    )
+    return bury(record, problem, state=RecordState.HELD)
+
+
+def _followed(record: Record, outcome: Delivered) -> Record | None:
+    """Give the record under the id that its own was merged into; None when that is nowhere.
+
+    A look that asked for no merge leaves it as it is.
+    """
+    if not record.missing:
+        return record
+    if outcome.remote_id is None or record.remote_id is None:
+        return None
+    return record.but(
+        remote_id=outcome.remote_id,
+        aliases=(*record.aliases, record.remote_id),
+        serial_key=None,
+        missing=False,
+    )
 
 
 def _same_thing(taken: _Taken, record: Record, kin: Sequence[Record]) -> bool:

@@ -289,7 +289,7 @@ def _refused(record: Record, asked: _Asked, outcome: Refused, moment: Moment) ->
         status=outcome.status,
     )
     if not call.request.writes:
-        return bury(record, problem)
+        return _ask_for_a_merge(record, outcome, problem, moment) or bury(record, problem)
     lock = Lock(
         fingerprint=call.request.fingerprint(),
         data=outcome.blame is Blame.DATA,
@@ -298,10 +298,35 @@ def _refused(record: Record, asked: _Asked, outcome: Refused, moment: Moment) ->
         problem=problem,
     )
     locked = record.but(locks=_with(record.locks, lock), calls=record.calls + 1)
+    asking = _ask_for_a_merge(locked, outcome, problem, moment)
+    if asking is not None:
+        return asking
     if moment.moved_on or _left(record, call):
         # What is wanted beyond the refused request goes on; admission finds what is locked.
         return replace(put_off(locked, None, moment.now), problem=problem, takes=0)
     return bury(locked, problem)
+
+
+def _ask_for_a_merge(
+    record: Record, outcome: Refused, problem: Problem, moment: Moment
+) -> Record | None:
+    """An id that was known and no longer is may have been merged into another: look, once."""
+    if outcome.merged_by is None:
+        return None
+    looking = put_off(record, Reason.LOOK_FIRST, moment.now)
+    return looking.but(look_first=True, missing=True, problem=problem, takes=0)
+
+
+def not_merged(record: Record) -> Record:
+    """Put in front of a person what is not known there, and was merged into nothing."""
+    problem = Problem(
+        reason=Reason.REFUSED,
+        status=404,
+        field="participant_id",
+        detail=f"{record.remote_id} is not known there any more, or not to you, and nobody is "
+        "listed there whom it was merged into",
+    )
+    return bury(record.but(missing=False, look_first=record.mark is not None), problem)
 
 
 def _with(locks: Mapping[str, Lock], lock: Lock) -> dict[str, Lock]:

@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from schema.fingerprint import Json
-from schema.keys import AttemptId, EntryId, LeaseToken, RecordId, RecordKey
+from schema.keys import AttemptId, EntryId, LeaseToken, RecordId, RecordKey, RemoteId
 from schema.record import Expectation, Lock, Mark, Move, Pending, Problem, Record, Stamp
 from schema.states import Lane, Reason, RecordState
 
@@ -93,6 +93,8 @@ def from_row(row: Sequence[Any]) -> Record:
             "stamps": {
                 name: _read_stamp(stamp) for name, stamp in wanted.get("stamps", {}).items()
             },
+            "aliases": tuple(RemoteId(one) for one in wanted.get("aliases", ())),
+            "missing": wanted.get("missing", False),
             "words": wanted.get("words", {}),
             "expected": {
                 name: Expectation(value=value, entry=EntryId(entry), since=_read_time(since))
@@ -164,6 +166,10 @@ def _wanted(record: Record) -> dict[str, Json]:
             name: [value.value, value.entry, value.since.isoformat()]
             for name, value in record.expected.items()
         }
+    if record.aliases:
+        wanted["aliases"] = list(record.aliases)
+    if record.missing:
+        wanted["missing"] = True
     if record.words:
         wanted["words"] = record.words
     if record.creates:

@@ -466,7 +466,8 @@ def _link(record: Record, link: Link, change: Change, ends: _Ends) -> Record:
         return record
     stamps = {**record.stamps, LINK: change.stamp}
     pending = {name: value for name, value in record.pending.items() if name != LINK}
-    if (record.remote_id, record.role) == (link.remote_id, link.role):
+    known_as = (record.remote_id, *record.aliases)
+    if link.remote_id in known_as and record.role == link.role:
         ends.say(change.stamp.entry, Closed.UNCHANGED)
         if LINK not in record.pending:
             return record  # said again: nothing to keep, not even who said it
@@ -481,7 +482,14 @@ def _link(record: Record, link: Link, change: Change, ends: _Ends) -> Record:
         )
         return record.but(stamps=stamps, pending=pending)
     ends.say(change.stamp.entry, Closed.NOTED)
-    return record.but(stamps=stamps, pending=pending, remote_id=link.remote_id, role=link.role)
+    return record.but(
+        stamps=stamps,
+        pending=pending,
+        remote_id=link.remote_id,
+        role=link.role,
+        aliases=(),
+        missing=False,
+    )
 
 
 def refuse_link(record: Record) -> Record:

@@ -30,14 +30,16 @@ class Meaning(StrEnum):
     """What a refusal of the API means for the record.
 
     `already`: it was so before; look, then believe it. `later`: not today. `data`: not again until
-    the request changes. `state`: also again when what is there changes. `passing`: a clash in that
-    moment; nothing was saved, and trying again is right.
+    the request changes. `state`: also again when what is there changes. `missing`: its id is not
+    known there; ask whether it was merged into another, else like `state`. `passing`: a clash in
+    that moment; nothing was saved, and trying again is right.
     """
 
     ALREADY = "already"
     LATER = "later"
     DATA = "data"
     STATE = "state"
+    MISSING = "missing"
     PASSING = "passing"
 
 
@@ -64,6 +66,7 @@ class Operation:
     """One thing that can be asked of the API.
 
     `look_up` names the read that settles a doubt about this write; None means a person must.
+    `on_missing` names the read that tells into which other id one that is not known was merged.
     `creates` marks what would double if it were done twice. `natural_key` says in words by what a
     look-up recognises the effect, `source` where the API says so.
     """
@@ -73,6 +76,7 @@ class Operation:
     method: str
     path: str
     look_up: str | None = None
+    on_missing: str | None = None
     creates: bool = False
     natural_key: str = ""
     source: str = ""

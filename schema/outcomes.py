@@ -99,6 +99,8 @@ class Refused:
     status: int
     refusals: tuple[Refusal, ...]
     blame: Blame
+    merged_by: str | None = None
+    """The read that tells whether the id, which is not known there, was merged into another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,6 +135,10 @@ class Record:
 
     role: str | None = None
     remote_id: RemoteId | None = None
+    aliases: tuple[RemoteId, ...] = ()
+    """Ids it had there before it was merged into another."""
+    missing: bool = False
+    """Its remote id is not known there: the next look asks whether it was merged."""
     serial_key: str | None = None
 
     pending: Mapping[str, Pending] = field(default_factory=dict[str, Pending])

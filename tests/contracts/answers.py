@@ -1,5 +1,7 @@
 """What the API answers, as JSON. Every attribute of the real one is there, most of them ignored."""
 
+from collections.abc import Sequence
+
 from schema.fingerprint import Json
 from tests.contracts.builders import (
     CLAIM_ID,
@@ -38,7 +40,9 @@ def an_enrolment_answer(**differing: Json) -> dict[str, Json]:
     } | differing
 
 
-def a_participant_answer(*enrolments: Json, remote_id: str = PERSON) -> Json:
+def a_participant_answer(
+    *enrolments: Json, remote_id: str = PERSON, merged: Sequence[str] = ()
+) -> dict[str, Json]:
     return {
         "data": {
             "id": remote_id,
@@ -48,7 +52,14 @@ def a_participant_answer(*enrolments: Json, remote_id: str = PERSON) -> Json:
                 "teacher_reference_number": "1234567",
                 "updated_at": "2026-02-01T10:00:00Z",
                 "ecf_enrolments": list(enrolments),
-                "participant_id_changes": [],
+                "participant_id_changes": [
+                    {
+                        "from_participant_id": one,
+                        "to_participant_id": remote_id,
+                        "changed_at": "2026-01-20T10:00:00Z",
+                    }
+                    for one in merged
+                ],
             },
         }
     }

@@ -1,6 +1,7 @@
 """The contract and the sandbox are two readings of the same API, and here they check each other."""
 
 import json
+import urllib.request
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -245,3 +246,39 @@ def test_a_participant_unknown_there_is_refused_until_something_changes(client: 
 
     assert isinstance(result, Refused)
     assert result.status == 404
+
+
+def test_an_id_that_was_merged_there_is_refused_and_its_survivor_found() -> None:
+    with sandbox.Sandbox(limit=1_000_000) as served:
+        client = Client(served.url, lambda: "sandbox-harbour")
+        old, new = (one["id"] for one in _two_active_ects(client))
+        record = an_enrolment(remote_id=old, look_first=True)
+        urllib.request.urlopen(
+            urllib.request.Request(
+                f"{served.root_url}/_sandbox/events",
+                data=json.dumps([{"event": "participant_merged", "from": old, "to": new}]).encode(),
+                headers={"Content-Type": "application/json"},
+            )
+        ).close()
+
+        refused = send(client, CONTRACT.plan(record, (), now()), record)
+        missing = replace(record, missing=True)
+        found = send(client, CONTRACT.plan(missing, (), now()), missing)
+        stranger = replace(missing, remote_id=RemoteId(OTHER_PERSON))
+        nobody = send(client, CONTRACT.plan(stranger, (), now()), stranger)
+        client.close()
+
+    assert isinstance(refused, Refused)
+    assert (refused.status, refused.merged_by) == (404, "find_merged")
+    assert isinstance(found, Delivered)
+    assert (found.remote_id, found.accepted is not None) == (new, True)
+    assert nobody == Delivered(accepted=None)
+
+
+def _two_active_ects(client: Client) -> list[Any]:
+    people = [
+        one
+        for one in listed(client, "/participants")
+        if [role["participant_type"] for role in one["attributes"]["ecf_enrolments"]] == ["ect"]
+    ]
+    return people[:2]

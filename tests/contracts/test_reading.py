@@ -45,6 +45,23 @@ def read(name: str, record: Record, body: Json, *kin: Record) -> Delivered:
     return CONTRACT.read(CONTRACT.operations[name], record, kin, body)
 
 
+@pytest.mark.parametrize("merged", [(PERSON,), (OTHER_PARTNER, PERSON.upper())])
+def test_who_our_id_was_merged_into_says_so_himself(merged: Sequence[str]) -> None:
+    survivor = a_participant_answer(an_enrolment_answer(), remote_id=OTHER_PERSON, merged=merged)
+    stranger = a_participant_answer(an_enrolment_answer(), remote_id=CLAIM_ID, merged=(PARTNER,))
+    both: Json = {"data": [stranger["data"], survivor["data"]]}
+    record = an_enrolment()
+
+    told = read("find_merged", record, both)
+
+    assert told.remote_id == OTHER_PERSON
+    assert told.accepted is not None
+    assert told.accepted["training_status"] == "active"
+    assert read("find_merged", record, {"data": [stranger["data"]]}) == Delivered(accepted=None)
+    with pytest.raises(Unreadable, match="two participants"):
+        read("find_merged", record, {"data": [survivor["data"], survivor["data"]]})
+
+
 def test_a_participant_is_read_as_the_enrolment_of_the_records_role() -> None:
     ect = an_enrolment_answer()
     mentor = an_enrolment_answer(

@@ -8,6 +8,7 @@ from gateway.contracts import guidance
 from outbox import attempts, gates
 from outbox.errors import QuotaAway
 from outbox.gates import Gate
+from records import store
 from runtime.database import Database
 from schema.contract import ABSENT
 from schema.events import (
@@ -380,6 +381,139 @@ def test_a_refused_record_holds_up_nobody_else(known: Outbox) -> None:
 
     assert stands(known)[0] is RecordState.DEAD
     assert known.how(claim) == ["delivered"]
+
+
+# an id that is not known there any more
+
+GONE = Refused(
+    status=404,
+    refusals=a_refusal("Resource not found", "Nothing could be found for the provided details"),
+    blame=Blame.STATE,
+    merged_by="find_merged",
+)
+
+
+def merge(outbox: Outbox, *, into: str) -> None:
+    """The other side merges our participant into another."""
+    outbox.api.people[into] = outbox.api.people.pop(PERSON)
+    outbox.api.merged[PERSON] = into
+
+
+def test_a_merged_id_is_followed_and_the_old_one_stays_an_alias(known: Outbox) -> None:
+    merge(known, into=OTHER_PERSON)
+    known.api.then(GONE)
+    (entry,) = known.emit(deferred())
+
+    known.run()
+
+    assert known.api.operations == ["defer", "find_merged", "defer"]
+    assert known.how(entry) == ["delivered"]
+    record = known.record()
+    assert (record.remote_id, record.aliases) == (OTHER_PERSON, (PERSON,))
+    with known.database.reading() as connection:
+        assert [one.id for one in store.by_remote(connection, PERSON)] == [record.id]
+        assert [one.id for one in store.by_remote(connection, OTHER_PERSON)] == [record.id]
+
+    (again,) = known.emit(
+        decode(
+            {
+                "event": "participant_resumed",
+                "source_id": "E-1",
+                "participant_id": PERSON,
+                "course_identifier": ECT,
+            }
+        )
+    )
+    known.run()
+    assert known.how(again) == ["delivered"], "the old id means the same record"
+
+
+def test_a_merge_wakes_the_claims_that_were_refused_under_the_old_id(known: Outbox) -> None:
+    known.api.then(Refused(status=422, refusals=a_refusal("participant_id"), blame=Blame.STATE))
+    (claim,) = known.emit(declared())
+    known.run()
+    merge(known, into=OTHER_PERSON)
+    known.api.then(GONE)
+
+    known.emit(deferred())
+    known.run()
+
+    assert known.how(claim) == ["delivered"]
+    (there,) = known.api.declarations.values()
+    assert there["participant_id"] == OTHER_PERSON
+
+
+def test_an_id_merged_into_one_that_another_record_has_is_held(known: Outbox) -> None:
+    known.api.people[OTHER_PERSON] = an_enrolment(training_status="withdrawn")
+    known.link("E-2", OTHER_PERSON)
+    merge(known, into=OTHER_PERSON)
+    known.api.then(GONE)
+    (entry,) = known.emit(deferred())
+
+    known.run()
+
+    record = known.record()
+    assert (record.state, record.reason) == (RecordState.HELD, Reason.SAME_PERSON_TWICE)
+    assert record.remote_id == PERSON
+    assert known.how(entry) == ["folded"]
+    assert known.api.writes == ["defer"]
+
+
+def test_an_id_that_was_merged_into_nothing_is_a_dead_letter_that_says_so(known: Outbox) -> None:
+    known.api.then(GONE)
+    (entry,) = known.emit(deferred())
+
+    known.run()
+
+    assert known.api.operations == ["defer", "find_merged"]
+    assert stands(known) == (RecordState.DEAD, Reason.REFUSED)
+    problem = known.record().problem
+    assert problem is not None
+    assert (problem.status, problem.field) == (404, "participant_id")
+    assert "merged into" in problem.detail
+    assert known.how(entry) == ["folded"]
+
+    known.emit(deferred())
+    known.wait(hours=30)
+    known.run()
+    assert known.api.operations == ["defer", "find_merged"], "the same is not sent again"
+
+
+@pytest.mark.parametrize("executed", [True, False])
+def test_a_doubt_whose_look_up_finds_the_id_gone_is_settled_under_the_new_one(
+    known: Outbox, executed: bool
+) -> None:
+    known.api.then(lost(executed=executed), GONE)
+    (entry,) = known.emit(deferred())
+    known.run()
+    merge(known, into=OTHER_PERSON)
+    known.wait(minutes=5)
+
+    known.run()
+
+    again = [] if executed else ["defer"]
+    assert known.api.operations == ["defer", "look_up_participant", "find_merged", *again]
+    assert known.how(entry) == ["delivered"]
+    assert known.record().remote_id == OTHER_PERSON
+
+
+def test_a_doubt_whose_id_is_gone_for_good_stays_a_doubt_in_front_of_a_person(
+    known: Outbox,
+) -> None:
+    known.api.then(lost(executed=True), GONE)
+    known.emit(deferred())
+    known.run()
+    known.wait(minutes=5)
+
+    known.run()
+
+    record = known.record()
+    assert (record.state, record.reason, record.due_at) == (
+        RecordState.IN_DOUBT,
+        Reason.REFUSED,
+        None,
+    )
+    assert record.mark is not None
 
 
 # the key

@@ -48,6 +48,7 @@ class FakeApi:
     def __init__(self) -> None:
         self.people: dict[str, dict[str, Json]] = {PERSON: an_enrolment()}
         self.declarations: dict[str, dict[str, Json]] = {}
+        self.merged: dict[str, str] = {}
         self.script: deque[Scripted] = deque()
         self.calls: list[Call] = []
         self.server_date: datetime | None = None
@@ -84,6 +85,10 @@ class FakeApi:
     def carry_out(self, call: Call) -> Delivered:
         """Do what a call asks, and say what is there then."""
         parts = call.request.path.split("/")
+        if call.operation == "find_merged":
+            survivor = self.merged.get(dict(call.request.query)["filter[from_participant_id]"])
+            there = None if survivor is None else self.people.get(survivor)
+            return _delivered(survivor or "", there) if there else Delivered(accepted=None)
         if parts[1] == "participants":
             return self._participant(call, parts[2])
         if call.request.method == "POST":

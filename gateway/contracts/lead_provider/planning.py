@@ -86,6 +86,8 @@ def _plan_enrolment(record: Record) -> Plan:
         return WaitFor(whom="link") if record.changed else InStep()
     if (wrong := check_link(record)) is not None:
         return wrong
+    if record.missing:
+        return _find(terms.FIND_MERGED, ("filter[from_participant_id]", record.remote_id))
     if record.look_first or record.accepted is None:
         return _look_up(terms.LOOK_UP_PARTICIPANT, record)
     if _state(record) == ABSENT_STATE:

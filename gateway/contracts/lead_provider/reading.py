@@ -77,11 +77,18 @@ class Enrolment(Answered):
         }
 
 
+class IdChange(Answered):
+    """One id that was merged into another."""
+
+    from_participant_id: Id
+
+
 class ParticipantAttributes(Answered):
     """A person in up to two roles."""
 
     updated_at: AwareDatetime
     ecf_enrolments: list[Enrolment]
+    participant_id_changes: list[IdChange] = []
 
 
 class Participant(Answered):
@@ -172,6 +179,12 @@ class ParticipantAnswer(Answered):
     data: Participant
 
 
+class ParticipantsAnswer(Answered):
+    """Some participants, in their envelope."""
+
+    data: list[Participant]
+
+
 class DeclarationAnswer(Answered):
     """One declaration, in its envelope."""
 
@@ -199,6 +212,8 @@ class PartnershipsAnswer(Answered):
 def read(operation: Operation, record: Record, kin: Sequence[Record], body: Json) -> Delivered:
     """Read what a 2xx answer says of a record; raises `Unreadable`."""
     match operation:
+        case terms.FIND_MERGED:
+            return _find_merged(_model(ParticipantsAnswer, body).data, record)
         case terms.FIND_DECLARATION:
             return _find_declaration(_model(DeclarationsAnswer, body).data, record, kin)
         case terms.FIND_PARTNERSHIP:
@@ -219,14 +234,36 @@ def _one(operation: Operation, record: Record, kin: Sequence[Record], body: Json
 
 def _enrolment(operation: Operation, record: Record, participant: Participant) -> Delivered:
     _expect(participant.id == _own_id(record), "is about another participant")
+    told = _told_of(participant, record)
+    there = told.accepted != ABSENT
+    _expect(there or not operation.writes, "lacks the enrolment that was written to")
+    return told
+
+
+def _told_of(participant: Participant, record: Record) -> Delivered:
     ours = [one for one in participant.attributes.ecf_enrolments if one.course == record.role]
     _expect(len(ours) < 2, "names the same enrolment twice")
-    _expect(bool(ours) or not operation.writes, "lacks the enrolment that was written to")
     return Delivered(
         accepted=ours[0].accepted() if ours else ABSENT,
         remote_id=RemoteId(participant.id),
         remote_updated_at=participant.attributes.updated_at,
     )
+
+
+def _find_merged(listed: Sequence[Participant], record: Record) -> Delivered:
+    """Pick the participant that our id was merged into; it says so itself."""
+    survivors = [
+        one
+        for one in listed
+        if any(
+            change.from_participant_id == _own_id(record)
+            for change in one.attributes.participant_id_changes
+        )
+    ]
+    _expect(len(survivors) < 2, "names two participants for one id")
+    if not survivors:
+        return Delivered(accepted=None)
+    return _told_of(survivors[0], record)
 
 
 def _declaration(

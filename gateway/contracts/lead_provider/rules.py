@@ -48,9 +48,9 @@ RULES: Sequence[Rule] = (
         (
             "Resource not found",
             "",
-            STATE,
-            "The API does not know this id, or does not show it to you. The participant may have "
-            "been merged with another or have left: look there, then link the record anew.",
+            Meaning.MISSING,
+            "The API does not know this id, or does not show it to you, and lists nobody whom it was "
+            "merged into. Look there, then link the record anew, or ask the school.",
         ),
         (
             "error",

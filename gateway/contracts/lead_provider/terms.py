@@ -135,6 +135,7 @@ def _participant_write(name: str, path: str, end: str, source: str) -> Operation
         method="PUT",
         path=f"/participants/{{id}}/{path}",
         look_up="look_up_participant",
+        on_missing="find_merged",
         natural_key=end,
         source=source,
     )
@@ -151,7 +152,16 @@ LOOK_UP_PARTICIPANT = Operation(
     kind="enrolment",
     method="GET",
     path="/participants/{id}",
+    on_missing="find_merged",
     source="§6",
+)
+FIND_MERGED = Operation(
+    name="find_merged",
+    kind="enrolment",
+    method="GET",
+    path="/participants",
+    natural_key="participant, by an id that was merged into it",
+    source="§5",
 )
 DECLARE = Operation(
     name="declare",
@@ -230,6 +240,7 @@ OPERATIONS: Mapping[str, Operation] = MappingProxyType(
             RESUME,
             CHANGE_SCHEDULE,
             LOOK_UP_PARTICIPANT,
+            FIND_MERGED,
             DECLARE,
             VOID,
             LOOK_UP_DECLARATION,
