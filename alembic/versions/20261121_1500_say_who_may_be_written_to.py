@@ -1,6 +1,6 @@
 """Say of each destination whether it may be written to.
 
-Revision: 0002_leave, after: 0001
+Revision: 0002, after: 0001
 
 What is bound to an address that is not on this computer is in shadow from now on, until
 `pillarbox destination go-live`. The new reasons are put into the list that stands in the database,
@@ -9,7 +9,7 @@ whatever else is in it by now.
 
 from alembic import op
 
-revision = "0002_leave"
+revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None

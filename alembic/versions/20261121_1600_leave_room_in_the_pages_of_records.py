@@ -1,6 +1,6 @@
 """Leave room in the pages of records.
 
-Revision: 0002r, after: 0001
+Revision: 0003, after: 0002
 
 A wish that comes while its record waits, or is on its way, changes no indexed column: with room on
 its page the new version is put beside the old one, and none of the indexes is touched. PostgreSQL
@@ -9,8 +9,8 @@ only; pages that are full already keep no room until they are written anew.
 
 from alembic import op
 
-revision = "0002r"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
