@@ -120,7 +120,9 @@ LEASED = frozenset({RecordState.DISPATCHED, RecordState.TAKEN})
 OPEN_STATES = frozenset(RecordState) - {RecordState.IN_STEP}
 
 MAY_FOLLOW: Mapping[RecordState, frozenset[RecordState]] = {
-    RecordState.IN_STEP: frozenset({RecordState.WAITING, RecordState.HELD, RecordState.DEAD}),
+    RecordState.IN_STEP: frozenset(
+        {RecordState.WAITING, RecordState.DISPATCHED, RecordState.HELD, RecordState.DEAD}
+    ),
     RecordState.WAITING: frozenset(
         {RecordState.IN_STEP, RecordState.DISPATCHED, RecordState.HELD, RecordState.DEAD}
     ),
@@ -138,7 +140,15 @@ MAY_FOLLOW: Mapping[RecordState, frozenset[RecordState]] = {
     RecordState.IN_DOUBT: frozenset(
         {RecordState.DISPATCHED, RecordState.IN_STEP, RecordState.WAITING, RecordState.DEAD}
     ),
-    RecordState.HELD: frozenset({RecordState.WAITING, RecordState.IN_STEP, RecordState.DEAD}),
-    RecordState.DEAD: frozenset({RecordState.WAITING, RecordState.IN_STEP, RecordState.HELD}),
+    RecordState.HELD: frozenset(
+        {RecordState.WAITING, RecordState.DISPATCHED, RecordState.IN_STEP, RecordState.DEAD}
+    ),
+    RecordState.DEAD: frozenset(
+        {RecordState.WAITING, RecordState.DISPATCHED, RecordState.IN_STEP, RecordState.HELD}
+    ),
 }
-"""Which state of a record may follow which; to stay is always allowed."""
+"""Which state of a record may follow which; to stay is always allowed.
+
+An event that need not settle is folded and dispatched in one transaction: then `waiting` is passed
+over.
+"""
