@@ -336,6 +336,19 @@ def test_what_has_nothing_pending_is_looked_up_in_the_lane_that_has_time(known: 
     assert known.record(part="started").lane is Lane.LIVE
 
 
+def test_news_of_what_is_only_to_be_looked_up_brings_it_into_its_own_lane(known: Outbox) -> None:
+    known.room = 0
+    rebound(known)
+    known.round()
+    known.round()
+    assert known.record().lane is Lane.BULK
+
+    known.emit(decode({"event": "participant_resumed", "source_id": "E-1"}))
+    known.round()
+
+    assert known.record().lane is Lane.LIVE
+
+
 def test_a_rebind_shows_how_far_it_has_come_and_is_lifted_by_itself(known: Outbox) -> None:
     known.room = 0
     rebound(known)
