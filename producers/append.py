@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session, scoped_session
 
 from producers.errors import EventIdTaken, OutsideTransaction
-from runtime.bulk import among, insert_many
+from runtime.bulk import among, append_many, insert_many
 from schema.events import Event, InvalidEvent, encode_payload
 from schema.fingerprint import canonical
 from schema.keys import EntryId
@@ -178,7 +178,9 @@ def _wrapped(error: Exception, statement: str, dialect: Dialect) -> BaseExceptio
 
 def _append_all(connection: Connection, events: Sequence[Event]) -> list[EntryId]:
     rows = [_row(event) for event in events]
-    ids = sorted(insert_many(connection, outbox_entry, rows, returning="id"))
+    # Only an event with a name can be there already.
+    put = append_many if all(event.event_id is None for event in events) else insert_many
+    ids = sorted(put(connection, outbox_entry, rows, returning="id"))
     if len(ids) == len(events):
         return [EntryId(one) for one in ids]
     named = [event for event in events if event.event_id is not None]

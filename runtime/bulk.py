@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.type_api import TypeEngine
 
+from runtime.prepared import run
 from schema.tables import Document, Instant, iso
 
 Rows = Sequence[Mapping[str, Any]]
@@ -42,19 +43,33 @@ def insert_many(
 
     With *returning*, gives that column of the rows that went in, in no promised order.
     """
+    if returning is None:
+        return _insert(connection, table, rows, " ON CONFLICT DO NOTHING", None)
+    return _insert(
+        connection, table, rows, f" ON CONFLICT DO NOTHING RETURNING {returning}", returning
+    )
+
+
+def append_many(connection: Connection, table: Table, rows: Rows, *, returning: str) -> list[Any]:
+    """Do the same with rows that cannot be there already, which need not be looked for."""
+    return _insert(connection, table, rows, f" RETURNING {returning}", returning)
+
+
+def _insert(
+    connection: Connection, table: Table, rows: Rows, tail: str, returning: str | None
+) -> list[Any]:
     if not rows:
         return []
     names = tuple(rows[0])
-    tail = (
-        f" ON CONFLICT DO NOTHING RETURNING {returning}" if returning else " ON CONFLICT DO NOTHING"
-    )
     if connection.dialect.name == "sqlite":
         statement = _sqlite_insert(table, names) + tail
         return _each(connection, statement, _sqlite_rows(table, names, rows), returning)
     cells = _columns(table, names, rows, varying=names[:1])
     statement = _postgresql_insert(table, names, cells.varying) + tail
-    result = connection.exec_driver_sql(statement, cells.insert_parameters())
-    return [row[0] for row in result] if returning else []
+    if returning is None:
+        connection.exec_driver_sql(statement, cells.insert_parameters())
+        return []
+    return [row[0] for row in run(connection, statement, cells.insert_parameters())]
 
 
 def update_many(
