@@ -4,13 +4,15 @@ One idea: one sentence of verdict first, in words a data manager knows; the rest
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from schema.contract import Contract
 from schema.days import LONDON
 from schema.fingerprint import Json
-from schema.record import Record
-from schema.states import ASLEEP, Reason, RecordState
+from schema.record import Pending, Problem, Record
+from schema.states import ASLEEP, DEAD_LETTERS, Reason, RecordState
 
 EVENTS = {
     "participant_linked": "linked to the API's record",
@@ -99,11 +101,15 @@ def verdict(record: Record, now: datetime) -> str:
         case RecordState.IN_STEP:
             return f"In step: what we hold is what the API accepted, as of {london(record.accepted_at)}."
         case RecordState.WAITING:
-            return f"Waiting: it {_wait(record)}{_due(record, now)}."
+            return f"Waiting: it {_wait(record)}{_due(record, now)}.{_besides(record)}"
+        case RecordState.DISPATCHED | RecordState.TAKEN if record.look_first:
+            return f"{_DOUBT if record.mark else 'Waiting:'} it is being looked up right now."
         case RecordState.DISPATCHED:
             return "Waiting: it is on the queue, a worker will send it in a moment."
         case RecordState.TAKEN:
             return "Being sent right now."
+        case RecordState.IN_DOUBT if record.due_at is None:
+            return f"{_DOUBT} a person must look there: {_aside(record)}."
         case RecordState.IN_DOUBT:
             return (
                 "In doubt: a call was made and nobody knows whether it took effect; it is looked up"
@@ -117,24 +123,90 @@ def verdict(record: Record, now: datetime) -> str:
             return f"Not sent, and set aside for a person: {_aside(record)}."
 
 
-def next_step(record: Record) -> str | None:
-    """Say what a person can do, where one is needed."""
+_DOUBT = "In doubt: a call was made and nobody knows whether it took effect;"
+
+
+def next_step(record: Record, contract: Contract | None = None) -> str | None:
+    """Say what a person can do, where one is needed: for a refusal, what its contract advises."""
+    if record.state is RecordState.IN_DOUBT and record.due_at is None:
+        return (
+            "Look there. If it was not done: `pillarbox dead-letters replay "
+            f"{record.id} --override`; else link it, or leave it."
+        )
     if record.state not in (RecordState.HELD, RecordState.DEAD) or record.reason is None:
         return None
-    return NEXT.get(record.reason)
+    advised = (
+        None if contract is None or record.problem is None else advice(record.problem, contract)
+    )
+    return advised or NEXT.get(record.reason)
 
 
-def sides(record: Record) -> list[tuple[str, Json, Json, bool]]:
-    """Give each field with what stands here, what stands there, and whether they differ."""
-    accepted = dict(record.accepted or {})
-    here: dict[str, Json] = {
-        name: wish.value for name, wish in record.pending.items() if not name.startswith("@")
-    }
+def advice(problem: Problem, contract: Contract) -> str | None:
+    """Give what the contract advises about a refusal that it knows."""
+    for rule in contract.rules:
+        if (
+            problem.reason is Reason.REFUSED
+            and problem.operation in rule.operations
+            and problem.field == rule.title
+            and problem.detail.startswith(f"{rule.title}: {rule.detail}")
+        ):
+            return rule.advice or None
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One field on both sides. `how` says in a word or two how they stand to each other."""
+
+    field: str
+    here: Json = None
+    there: Json = None
+    base: Json = None
+    pending: bool = False
+    how: str = ""
+
+
+def sides(record: Record) -> list[Side]:
+    """Give each field with what stands here, what stands there, and how they stand to each other."""
+    pending = {name: one for name, one in record.pending.items() if not name.startswith("@")}
+    names = {*(record.accepted or {}), *pending, *record.expected}
+    found = {name: _side(record, name, pending.get(name)) for name in names}
     if record.path:
-        here["training_status"] = " then ".join(move.to for move in record.path)
-    here.update({name: expected.value for name, expected in record.expected.items()})
-    names = sorted({*accepted, *here})
-    return [(name, here.get(name), accepted.get(name), name in here) for name in names]
+        here = " then ".join(move.to for move in record.path)
+        wish = Pending(
+            value=here,
+            stamp=record.path[0].stamp,
+            base=record.path_base,
+            base_known=record.path_base is not None,
+        )
+        found["training_status"] = _side(record, "training_status", wish)
+    return [found[name] for name in sorted(found)]
+
+
+def _side(record: Record, name: str, wish: Pending | None) -> Side:
+    there = None if record.accepted is None else record.accepted.get(name)
+    expected = record.expected.get(name)
+    if wish is not None:
+        how = _how(record, wish.value, there, "differs")
+        moved = wish.base_known and there not in (wish.base, wish.value)
+        return Side(
+            field=name,
+            here=wish.value,
+            there=there,
+            base=wish.base,
+            pending=True,
+            how="both changed it" if record.reason is Reason.CONFLICT and moved else how,
+        )
+    if expected is not None:
+        how = _how(record, expected.value, there, "expected there")
+        return Side(field=name, here=expected.value, there=there, how=how)
+    return Side(field=name, there=there)
+
+
+def _how(record: Record, here: Json, there: Json, otherwise: str) -> str:
+    if record.accepted is None:
+        return "not looked at yet"
+    return "" if here == there else otherwise
 
 
 def entry_line(event: str, payload: Mapping[str, Any]) -> str:
@@ -164,13 +236,32 @@ def attempt_line(attempt: Mapping[str, Any]) -> str:
         return f"{line}: no answer yet"
     status = "" if attempt["status"] is None else f" {attempt['status']}"
     detail = f": {attempt['detail']}" if attempt["detail"] else ""
-    return f"{line} →{status} {attempt['outcome'].replace('_', ' ')}{detail}"
+    then = THEN.get(attempt["outcome"], "")
+    return f"{line} →{status} {attempt['outcome'].replace('_', ' ')}{detail}{then}"
+
+
+THEN = {
+    "refused": "; set aside",
+    "later": "; snoozed until after midnight in London",
+    "in_doubt": "; nothing else is sent before a look",
+    "already_there": "; looked up before it is believed",
+    "throttled": "; all calls wait",
+    "key_refused": "; all calls stop",
+    "transient": "; tried again",
+}
+"""What a call that delivered nothing led to."""
 
 
 def story(
-    entries: Sequence[Mapping[str, Any]], attempts: Sequence[Mapping[str, Any]]
+    record: Record,
+    entries: Sequence[Mapping[str, Any]],
+    attempts: Sequence[Mapping[str, Any]],
+    people: Sequence[Mapping[str, Any]] = (),
 ) -> list[tuple[datetime, str, str]]:
-    """Tell everything that happened to a record, in order: when, what kind, what."""
+    """Tell everything that happened to a record, in order: when, what kind, what.
+
+    *people* are the rows of the audit trail about it.
+    """
     told: list[tuple[datetime, str, str]] = []
     for entry in entries:
         line = entry_line(entry["event"], entry["payload"])
@@ -183,10 +274,29 @@ def story(
     for attempt in attempts:
         when = attempt["answered_at"] or attempt["marked_at"]
         told.append((when, "call", attempt_line(attempt)))
+    for deed in people:
+        why = f": {deed['reason']}" if deed["reason"] else ""
+        told.append((deed["at"], "person", f"{deed['actor']}, {_plain(deed['action'])}{why}"))
+    if record.problem is not None and record.problem.at is not None:
+        what = "held" if record.state is RecordState.HELD else "set aside"
+        line = f"{what}, {_plain(record.problem.reason)}: {record.problem.detail}"
+        told.append((record.problem.at, "aside", line))
     return sorted(told, key=lambda line: (line[0], _ORDER.index(line[1])))
 
 
-_ORDER = ("event", "call", "closed")
+_ORDER = ("event", "person", "call", "closed", "aside")
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _besides(record: Record) -> str:
+    """Name what stands refused or in conflict while the rest of a record goes on."""
+    problem = record.problem
+    if problem is None or problem.reason not in DEAD_LETTERS or record.reason is Reason.BACKOFF:
+        return ""
+    return f" A part of it needs a person: {problem.detail}."
 
 
 def _wait(record: Record) -> str:

@@ -40,9 +40,14 @@ def settled_without_call(
         case Park(reason=reason, due_at=due_at, waits_for=waits_for):
             return replace(put_off(free, reason, due_at), waits_for=waits_for), {}
         case Aside(problem=problem):
-            aside = bury(free, problem, state=decision.state)
+            aside = bury(free, _dated(problem, now), state=decision.state)
             logger.info("record_put_aside", record_key=str(one.key), reason=problem.reason.value)
             return aside, {}
+
+
+def _dated(problem: Problem, now: datetime) -> Problem:
+    """Say since when it stands aside; what a call said has the call's time."""
+    return problem if problem.status is not None else replace(problem, at=problem.at or now)
 
 
 def _if_settled(one: Record, now: datetime) -> Record:

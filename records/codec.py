@@ -132,6 +132,8 @@ def problem_json(problem: Problem) -> dict[str, Json]:
         "operation": problem.operation,
         "status": problem.status,
     }
+    if problem.at is not None:
+        parts["at"] = problem.at.isoformat()
     if problem.sides is not None:
         base, ours, theirs = problem.sides
         parts["sides"] = {"base": base, "ours": ours, "theirs": theirs}
@@ -148,6 +150,7 @@ def read_problem(value: Mapping[str, Any]) -> Problem:
         operation=value.get("operation"),
         status=value.get("status"),
         sides=None if sides is None else (sides["base"], sides["ours"], sides["theirs"]),
+        at=_read_time(value["at"]) if "at" in value else None,
     )
 
 

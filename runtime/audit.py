@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, select
 
 from schema.tables import audit
 
@@ -32,3 +32,9 @@ def write_down(
             after=after,
         )
     )
+
+
+def of_subject(connection: Connection, subject: str) -> list[dict[str, Any]]:
+    """Read what people did to a subject, oldest first, a mapping each."""
+    query = select(audit).where(audit.c.subject == subject).order_by(audit.c.id)
+    return [dict(row) for row in connection.execute(query).mappings()]

@@ -98,6 +98,8 @@ class Problem:
     status: int | None = None
     sides: tuple[Json, Json, Json] | None = None
     """Of a conflict: base, ours, theirs."""
+    at: datetime | None = None
+    """When it was set aside without a call; a call has its own time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

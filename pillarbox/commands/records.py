@@ -1,7 +1,7 @@
 """`pillarbox records`: why is this teacher's record not there?"""
 
 import json
-from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -25,7 +25,9 @@ from pillarbox.commands.common import (
 )
 from records import store
 from records.codec import problem_json
+from runtime.audit import of_subject
 from runtime.clock import clock_of
+from schema.contract import Contract
 from schema.keys import RecordKey
 from schema.plans import Call
 from schema.record import Record
@@ -124,8 +126,10 @@ def summary(one: Record) -> dict[str, Any]:
 
 
 def _tell(what: str, *, as_json: bool, with_story: bool) -> None:
-    database = opened(settings())
+    configured = settings()
+    database = opened(configured)
     now = clock_of(database).now()
+    contracts = {one.name: contract_named(one.contract) for one in configured.destinations}
     with database.reading() as connection:
         found = find(connection, what)
         if not found:
@@ -136,7 +140,10 @@ def _tell(what: str, *, as_json: bool, with_story: bool) -> None:
                 "link to that remote id",
                 NOTHING,
             )
-        told = [_told(connection, one, found, now, with_story=with_story) for one in found]
+        told = [
+            tell(connection, one, contracts.get(one.destination), now, with_story=with_story)
+            for one in found
+        ]
         for one in told:
             gate = gates.shut_now(connection, one["destination"], now)
             one["calls_stopped"] = None if gate is None else gate.detail or gate.reason.value
@@ -144,26 +151,25 @@ def _tell(what: str, *, as_json: bool, with_story: bool) -> None:
         print_json(told)
         return
     for one, each in zip(found, told, strict=True):
-        _print(one, each)
+        show_told(one, each)
 
 
-def _told(
+def tell(
     connection: Connection,
     one: Record,
-    family: Sequence[Record],
+    contract: Contract | None,
     now: datetime,
     *,
     with_story: bool,
 ) -> dict[str, Any]:
+    """Give all there is to say of a record as JSON, on request with everything that happened."""
+    family = store.of_family(connection, one.destination, one.family)
     told: dict[str, Any] = {
         **summary(one),
         "verdict": views.verdict(one, now),
-        "next": views.next_step(one),
+        "next": views.next_step(one, contract),
         "waited_for_by": [str(other.key) for other in family if other.waits_for == str(one.key)],
-        "fields": [
-            {"field": name, "here": here, "there": there, "pending": pending}
-            for name, here, there, pending in views.sides(one)
-        ],
+        "fields": [asdict(side) for side in views.sides(one)],
     }
     if one.state is RecordState.WAITING and one.reason in ASLEEP:
         told["would_send"] = _would_send(connection, one, now)
@@ -181,9 +187,10 @@ def _told(
             for entry in entries.of_record(connection, one.id)
         ]
         calls = attempts.of_record(connection, one.id)
+        people = of_subject(connection, str(one.key))
         told["story"] = [
             {"at": when, "what": kind, "line": line}
-            for when, kind, line in views.story(rows, calls)
+            for when, kind, line in views.story(one, rows, calls, people)
         ]
     return told
 
@@ -199,14 +206,15 @@ def _would_send(connection: Connection, one: Record, now: datetime) -> dict[str,
     return plan.request.as_json() if isinstance(plan, Call) else None
 
 
-def _print(one: Record, told: dict[str, Any]) -> None:
+def show_told(one: Record, told: dict[str, Any]) -> None:
+    """Print what there is to say of a record, for people."""
     console = stdout()
     console.print(str(one.key), style="bold", markup=False)
     console.print(f"  {told['verdict']}", markup=False)
     if request := told.get("would_send"):
         body = json.dumps(request.get("body"), ensure_ascii=False)
         console.print(f"  Would send: {request['method']} {request['path']} {body}", markup=False)
-    if told["calls_stopped"] and one.state is RecordState.WAITING:
+    if told.get("calls_stopped") and one.state is RecordState.WAITING:
         console.print(f"  No calls are made for now: {told['calls_stopped']}", markup=False)
     if told["next"]:
         console.print(f"  What to do: {told['next']}", markup=False)
@@ -216,17 +224,20 @@ def _print(one: Record, told: dict[str, Any]) -> None:
         console.print(
             f"  There it is {one.remote_id}" + (f", {one.role}" if one.role else ""), markup=False
         )
-    differing = [row for row in told["fields"] if row["pending"] or row["there"] is not None]
+    differing = [row for row in told["fields"] if row["how"] or row["there"] is not None]
     if differing:
         console.print()
+        as_of = f"as of {views.london(one.accepted_at)}" if one.accepted_at else "not looked at yet"
+        both = any(row["how"] == "both changed it" for row in differing)
         print_table(
-            ("  field", "here", f"there, as of {views.london(one.accepted_at)}", ""),
+            ("  field", *(("when asked",) if both else ()), "here", f"there, {as_of}", ""),
             [
                 (
                     f"  {row['field']}",
-                    row["here"] if row["pending"] else "(same)",
+                    *((row["base"] if row["pending"] else "",) if both else ()),
+                    "(same)" if row["here"] is None and not row["pending"] else row["here"],
                     row["there"],
-                    "differs" if row["pending"] else "",
+                    row["how"],
                 )
                 for row in differing
             ],
