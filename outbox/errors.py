@@ -1,7 +1,9 @@
 """What can go wrong on the way out.
 
 OutboxError
-└── QuotaAway    wait: nobody may call until the quota can be asked again
+├── QuotaAway         wait: nobody may call until the quota can be asked again
+├── NotAside          a person's word about a record that waits for no person
+└── NotForOverride    a person's word where sending all the same is not what helps
 """
 
 
@@ -11,3 +13,11 @@ class OutboxError(Exception):
 
 class QuotaAway(OutboxError):
     """The quota cannot be asked, so no call may be made."""
+
+
+class NotAside(OutboxError):
+    """The record is not there, or goes on by itself."""
+
+
+class NotForOverride(OutboxError):
+    """Sending it all the same would be refused, or wrong; says what helps instead."""

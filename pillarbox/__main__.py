@@ -26,6 +26,7 @@ COMMANDS = {
     "import": "intake",
     "entries": "entries",
     "records": "records",
+    "dead-letters": "dead_letters",
     "quota": "quota",
     "status": "status",
     "check": "check",

@@ -2,16 +2,24 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from outbox import entries
+from runtime.audit import of_subject
 from runtime.database import Database
-from schema.events import ParticipantDeferred
+from schema.events import (
+    DeclarationMade,
+    MentorChanged,
+    ParticipantDeferred,
+)
 from schema.outcomes import Blame, Refused
-from tests.support.api import a_refusal
+from schema.states import RecordState
+from tests.support.api import a_refusal, lost
+from tests.support.builders import OTHER_PERSON, PERSON
 from tests.support.command import run
 from tests.support.outbox import Outbox
 
@@ -264,6 +272,132 @@ def test_for_people_explain_begins_with_one_sentence(story: Outbox) -> None:
 
     assert lines[0] == "enrolment:E-1"
     assert lines[1].strip().startswith("Refused, and set aside for a person:")
+
+
+def test_explain_names_who_waits_for_whom_on_both_records(database: Database) -> None:
+    outbox = Outbox(database)
+    outbox.link()
+    outbox.emit(ParticipantDeferred(source_id="E-1", reason="other"))
+    outbox.round()
+    outbox.deliver()
+    outbox.api.then(lost(executed=False))
+    outbox.run()
+    outbox.emit(a_claim_of("E-1"))
+    outbox.run()
+
+    (waits,) = run("records", "show", "declaration:E-1:started:1", "--json").json
+    (other,) = run("records", "show", "enrolment:E-1", "--json").json
+
+    assert waits["waits_for"] == "enrolment:E-1"
+    assert other["waited_for_by"] == ["declaration:E-1:started:1"]
+    assert "waits for enrolment:E-1" in run("records", "explain", waits["key"]).out
+    assert (
+        "Waiting for it: declaration:E-1:started:1" in run("records", "explain", other["key"]).out
+    )
+
+
+def a_claim_of(source_id: str) -> DeclarationMade:
+    return DeclarationMade(
+        source_id=source_id,
+        declaration_type="started",
+        declaration_date=datetime(2026, 1, 5, 9, tzinfo=UTC),
+        evidence_held="other",
+    )
+
+
+# dead letters
+
+
+def test_a_dead_letter_is_listed_and_shown_with_what_a_person_can_do(story: Outbox) -> None:
+    (one,) = run("dead-letters", "list", "--json").json
+    told = run("dead-letters", "show", str(one["id"]), "--json").json
+
+    assert (one["key"], one["reason"], bool(one["next"])) == ("enrolment:E-1", "refused", True)
+    assert told["locked"][0]["blame"] == "data"
+    assert told["replay"].startswith("stays aside:")
+    assert told["override"] == f"PUT /participants/{PERSON}/defer"
+    assert "reason: is not right" in run("dead-letters", "list").out
+    assert run("dead-letters", "list", "--reason", "conflict", "--json").json == []
+    assert run("dead-letters", "list", "--reason", "conflict").code == 4
+
+
+def test_an_override_needs_a_name_and_a_reason_and_is_written_down(
+    story: Outbox, database: Database
+) -> None:
+    id_ = str(run("dead-letters", "list", "--json").json[0]["id"])
+    named = ("--override", "--reason", "the DfE said so", "--actor", "Ada")
+
+    assert run("dead-letters", "replay", id_).code == 6
+    for lacking in (named[:1], named[:3], (named[0], *named[3:]), (*named[:4], " ")):
+        assert run("dead-letters", "replay", id_, *lacking).code == 2
+    assert run("dead-letters", "replay", id_, *named, "--dry-run", "--json").json == {
+        "id": int(id_),
+        "key": "enrolment:E-1",
+        "goes_on": True,
+        "comes_next": f"PUT /participants/{PERSON}/defer",
+        "dry_run": True,
+    }
+    assert story.record().state is RecordState.DEAD
+
+    assert run("dead-letters", "replay", id_, *named).code == 0
+    assert story.record().state is RecordState.WAITING
+    with database.reading() as connection:
+        (deed,) = of_subject(connection, "enrolment:E-1")
+    assert (deed["actor"], deed["action"]) == ("Ada", "dead_letter_overridden")
+    explained = run("records", "explain", "E-1").out
+    assert "Ada, dead letter overridden: the DfE said so" in explained
+    assert run("dead-letters", "replay", id_).code == 4, "it waits for no person any more"
+    assert run("dead-letters", "show", "999").code == 4
+
+
+# words
+
+
+def test_explain_says_what_is_not_known_what_differs_and_what_is_only_expected(
+    database: Database,
+) -> None:
+    outbox = Outbox(database)
+    outbox.emit(ParticipantDeferred(source_id="E-1", reason="other"))
+    outbox.run()
+    unknown = run("records", "show", "E-1").out
+    assert "there, not looked at yet" in unknown
+    assert "differs" not in unknown
+
+    outbox.link()
+    outbox.run()
+    outbox.emit(MentorChanged(source_id="E-1", mentor_id=OTHER_PERSON))
+    outbox.run()
+    (told,) = run("records", "show", "E-1", "--json").json
+    how = {row["field"]: row["how"] for row in told["fields"]}
+    assert (how["mentor_id"], how["training_status"]) == ("expected there", "")
+
+
+def test_explain_tells_what_the_contract_advises_and_what_a_call_led_to(
+    database: Database,
+) -> None:
+    outbox = Outbox(database)
+    outbox.link()
+    known_refusal = a_refusal("reason", "The entered '#/reason' is not recognised for the given")
+    outbox.emit(ParticipantDeferred(source_id="E-1", reason="other"))
+    outbox.round()
+    outbox.deliver()
+    outbox.api.then(Refused(status=422, refusals=known_refusal, blame=Blame.DATA))
+    outbox.run()
+    outbox.emit(
+        DeclarationMade(
+            source_id="E-1",
+            declaration_type="completed",
+            declaration_date=datetime(2030, 1, 5, 9, tzinfo=UTC),
+        )
+    )
+    outbox.run()
+
+    refused = run("records", "explain", "enrolment:E-1").out
+    invalid = run("records", "explain", "declaration:E-1:completed:1").out
+
+    assert "What to do: Choose one of the API's reasons, spelled with dashes." in refused
+    assert "is not recognised for the given; set aside" in refused
+    assert "set aside, invalid here: " in invalid
 
 
 def test_entries_as_json_have_stable_keys(story: Outbox) -> None:
