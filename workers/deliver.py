@@ -1,5 +1,11 @@
 """The actor: one attempt at one record."""
 
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import timedelta
+
 import dramatiq
 import structlog
 
@@ -14,6 +20,28 @@ from workers.wiring import ACTOR, QUEUE, Wiring
 logger = structlog.get_logger(__name__)
 
 
+class Hands:
+    """Since when each thread of this process has had its ring in hand."""
+
+    def __init__(self) -> None:
+        self._since: dict[int, float] = {}
+
+    @contextmanager
+    def holding(self) -> Generator[None]:
+        """Have a ring in hand."""
+        mine = threading.get_ident()
+        self._since[mine] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._since[mine]
+
+    def held(self, at_least: timedelta) -> int:
+        """Count the threads that have had the same ring in hand for so long."""
+        before = time.monotonic() - at_least.total_seconds()
+        return sum(since <= before for since in list(self._since.values()))
+
+
 def _guarded(deliverer: Deliverer, ring: Ring) -> None:
     """Deliver; an error ends in the log by its name and place, never with the values it carries.
 
@@ -25,8 +53,9 @@ def _guarded(deliverer: Deliverer, ring: Ring) -> None:
         logger.error("delivery_failed", record_id=ring.record_id, **named(error))
 
 
-def bind(wiring: Wiring, broker: Doorbell) -> None:
-    """Declare the actor on a broker."""
+def bind(wiring: Wiring, broker: Doorbell) -> Hands:
+    """Declare the actor on a broker; gives what its threads have in hand."""
+    hands = Hands()
     deliverers = {one.name: wiring.deliverer(one) for one in wiring.settings.destinations}
 
     def deliver(destination: str, record_id: int, token: int, lane: str) -> None:
@@ -34,8 +63,10 @@ def bind(wiring: Wiring, broker: Doorbell) -> None:
         deliverer = deliverers.get(destination)
         if deliverer is not None:
             ring = Ring(record_id=RecordId(record_id), token=LeaseToken(token), lane=Lane(lane))
-            _guarded(deliverer, ring)
+            with hands.holding():
+                _guarded(deliverer, ring)
 
     dramatiq.Actor(
         deliver, broker=broker, actor_name=ACTOR, queue_name=QUEUE, priority=0, options={}
     )
+    return hands

@@ -1,4 +1,8 @@
-"""A heartbeat per process, with its progress, and the watchdog that ends one that stands still."""
+"""A heartbeat per process, with its progress, and the watchdog that ends one that stands still.
+
+One idea: the watchdog needs nobody. A beat goes to the database, and may hang there with the rest of
+the process; so who watches is another thread, which only looks at clocks.
+"""
 
 import os
 import socket
@@ -21,7 +25,7 @@ EVERY = timedelta(seconds=10)
 
 
 class Heart:
-    """Beats on a thread of its own until stopped."""
+    """Beats, and watches, on threads of its own until stopped."""
 
     def __init__(
         self,
@@ -43,18 +47,20 @@ class Heart:
         self._die = die
         self._started = clock.now()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._beating = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._watching = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     def start(self) -> None:
         """Beat from now on."""
+        self._watching.start()
         self._beat()
-        self._thread.start()
+        self._beating.start()
 
     def stop(self) -> None:
         """Stop, and take the row away: an orderly end is not a death."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
+        if self._beating.is_alive():
+            self._beating.join(timeout=5)
         try:
             with self._database.transaction() as connection:
                 gone(connection, self._id)
@@ -63,10 +69,13 @@ class Heart:
 
     def _run(self) -> None:
         while not self._stop.wait(EVERY.total_seconds()):
+            self._beat()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(EVERY.total_seconds()):
             if not self._alive():
                 logger.error("process_stands_still", role=self._role)
                 self._die()
-            self._beat()
 
     def _beat(self) -> None:
         try:
@@ -84,5 +93,5 @@ class Heart:
                     ),
                 )
         except Exception as error:
-            # Whatever it is, this thread must live on: it is what ends a process that stands still.
+            # Whatever it is, this thread must live on, or a process at work counts as missing.
             logger.warning("heartbeat_failed", role=self._role, error=type(error).__name__)

@@ -37,7 +37,7 @@ class Worker:
     def __init__(self, wiring: Wiring, *, threads: int) -> None:
         self._wiring = wiring
         self._broker: Doorbell = wiring.broker
-        deliver.bind(wiring, self._broker)
+        self._hands = deliver.bind(wiring, self._broker)
         self._worker = dramatiq.Worker(self._broker, worker_timeout=IDLE_MS, worker_threads=threads)
         self._worker.queue_prefetch = AHEAD * threads
         self._heart = Heart(
@@ -69,7 +69,17 @@ class Worker:
         fetching = time.monotonic() - self._broker.fetched_at < STANDS_STILL_S
         working = all(thread.is_alive() for thread in self._worker.workers)
         # Bound anew, the settings of this process may be another API's: it ends, and is started again.
-        return working and (fetching or self._busy()) and not self._wiring.bound_anew
+        gets_on = (fetching or self._busy()) and not self._hang()
+        return working and gets_on and not self._wiring.bound_anew
+
+    def _hang(self) -> bool:
+        """Whether every thread has been at the same ring for longer than any lease lasts.
+
+        A call ends by its deadline, a statement by the server's; only an answer that never comes,
+        of a proxy or a pooler before the database, holds a thread for ever.
+        """
+        lost = 2 * self._wiring.settings.lease
+        return self._hands.held(lost) >= len(self._worker.workers)
 
     def _busy(self) -> bool:
         # With every thread in a call the consumer has nothing to fetch for.

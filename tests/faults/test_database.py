@@ -1,28 +1,44 @@
 """The database, and the way to it, fail while events come in and calls are made."""
 
+import os
+import socket
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, contextmanager, suppress
+from datetime import timedelta
+from typing import Any
 
 import pytest
-from sqlalchemy import make_url, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import event, make_url, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from outbox.delivery import Ended
+from outbox.relay import Ring
+from pillarbox.world import wait_until
 from producers import emit
+from records import store
+from runtime.clock import SystemClock
 from runtime.database import Database
-from schema.events import Event, ParticipantDeferred, ScheduleChanged
+from schema.events import Event, ParticipantDeferred
 from schema.keys import EntryId
-from schema.outcomes import Transient
+from schema.outcomes import Delivered, Transient
 from schema.states import RecordState
 from schema.tables import outbox_entry
-from tests.support.builders import PERSON
+from tests.support.api import Scripted
+from tests.support.builders import ECT, PERSON, an_enrolment
 from tests.support.children import ROOT
 from tests.support.outbox import Outbox, count_entries
 from tests.support.producer import MOMENTS
-from tests.support.proxy import Proxy, Swallow
-from tests.support.servers import surroundings
+from tests.support.proxy import Blackhole, Pass, Proxy, Swallow
+from tests.support.servers import PostgresServer, surroundings
 from tests.support.threads import at_once
+from tests.support.yard import said
+from workers import heartbeat
+from workers.deliver import Hands
+from workers.heartbeat import Heart
 
 POSTGRES = pytest.mark.parametrize("backend", ["postgresql"])
 
@@ -91,7 +107,7 @@ def test_of_many_who_change_one_record_at_once_the_last_entry_is_its_end(outbox:
     names = [f"ecf-{word}-september" for word in ("standard", "extended", "reduced")] * 3
 
     def tell(name: str) -> tuple[EntryId, str]:
-        told = ScheduleChanged(source_id="E-1", schedule_identifier=name, cohort="2025")
+        told = said("schedule_changed", "E-1", schedule_identifier=name, cohort="2025")
         return outbox.emit(told)[0], name
 
     told = at_once(*[lambda name=name: tell(name) for name in names])
@@ -106,8 +122,29 @@ def test_of_many_who_change_one_record_at_once_the_last_entry_is_its_end(outbox:
 # delivering
 
 
-def deferred(**more: str) -> Event:
-    return ParticipantDeferred(source_id="E-1", reason="other", **more)  # pyright: ignore[reportArgumentType]
+DEFERRED = an_enrolment(training_status="deferred")
+
+
+def deferred(source_id: str = "E-1", **more: str) -> Event:
+    return said("participant_deferred", source_id, reason="other", **more)
+
+
+def a_claim() -> Event:
+    return said(
+        "declaration_made",
+        "E-1",
+        declaration_type="started",
+        declaration_date="2025-10-01T09:00:00Z",
+        evidence_held="other",
+    )
+
+
+def a_crowd(outbox: Outbox, number: int) -> None:
+    """Link and defer so many enrolments, each its own person."""
+    people = [f"{place:08d}{PERSON[8:]}" for place in range(number)]
+    outbox.api.people = {person: an_enrolment() for person in people}
+    for place, person in enumerate(people):
+        outbox.emit(deferred(f"E-{place}", participant_id=person, course_identifier=ECT))
 
 
 @pytest.mark.parametrize(
@@ -159,3 +196,259 @@ def test_an_outcome_whose_commit_lost_its_reply_counts_once(database_url: str) -
         assert proxy.count == 1
         assert outbox.record().tries == 1
         assert ended == ["settled"]
+
+
+# a connection that is only half there
+
+
+def test_a_connection_whose_other_end_is_gone_is_given_up_by_the_kernel(
+    postgres: PostgresServer,
+) -> None:
+    with (
+        proxied(postgres.url_of("postgres")) as (_, url),
+        closing(Database(url)) as database,
+        database.reading() as connection,
+    ):
+        driver: Any = connection.connection.driver_connection
+        with socket.socket(fileno=os.dup(driver.fileno())) as end:
+            options = {
+                name: end.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+                for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+            }
+            assert end.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+    assert options == {
+        "TCP_KEEPIDLE": 10,
+        "TCP_KEEPINTVL": 5,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": 30_000,
+    }
+
+
+@POSTGRES
+def test_the_watchdog_ends_a_process_also_while_the_database_says_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "EVERY", timedelta(milliseconds=20))
+    ended = threading.Event()
+    with proxied(database_url) as (proxy, url), closing(Database(url)) as database:
+        heart = Heart(
+            "worker",
+            database,
+            SystemClock(),
+            dict,
+            alive=lambda: proxy.count == 0,
+            die=ended.set,
+        )
+        heart.start()
+
+        proxy.mode = Blackhole()  # the next beat hangs, and counts
+
+        assert ended.wait(30)
+        proxy.mode = Pass()
+        proxy.cut()
+        heart.stop()
+
+
+def test_a_worker_whose_threads_all_hang_is_known_by_their_hands() -> None:
+    hands, done = Hands(), threading.Event()
+    at_work = threading.Barrier(3)
+
+    def hang() -> None:
+        with hands.holding():
+            at_work.wait(timeout=30)
+            done.wait(30)
+
+    threads = [threading.Thread(target=hang) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    at_work.wait(timeout=30)
+
+    assert hands.held(timedelta(0)) == 2
+    assert hands.held(timedelta(hours=1)) == 0
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert hands.held(timedelta(0)) == 0
+
+
+@POSTGRES
+def test_a_worker_cut_off_in_mid_settling_costs_its_lease_and_nothing_more(
+    database_url: str,
+) -> None:
+    """Its connection hangs; others find the lease run out, look, and do nothing twice."""
+    with proxied(database_url) as (proxy, url), closing(Database(url)) as hanging:
+        outbox = Outbox(hanging)
+        outbox.link()
+        outbox.emit(deferred())
+        outbox.round()
+        outbox.deliver()
+        outbox.round()
+        ring = outbox.rings.popleft()
+
+        def cut_off() -> None:
+            proxy.mode = Blackhole()
+
+        outbox.api.then(
+            Scripted(outcome=Delivered(accepted=DEFERRED), executed=True, meanwhile=cut_off)
+        )
+        worker = threading.Thread(target=_deliver_quietly, args=(outbox, ring), daemon=True)
+        worker.start()
+        assert wait_until(lambda: proxy.count > 0, timeout=30)
+        with closing(Database(database_url)) as well:
+            others = Outbox(well)
+            others.api, others.clock = outbox.api, outbox.clock
+            others.relay, others.deliverer = others.another_relay(), others.another_deliverer()
+            for _ in range(3):
+                others.wait(minutes=3)
+                others.run()
+
+            assert outbox.api.writes == ["defer"]
+            assert others.api.operations[-1] == "look_up_participant"
+            assert list(others.entries().values()) == ["noted", "delivered"]
+        proxy.mode = Pass()
+        proxy.cut()
+        worker.join(timeout=30)
+
+
+def _deliver_quietly(outbox: Outbox, ring: Ring) -> None:
+    with suppress(DBAPIError):
+        outbox.deliverer.deliver(ring)
+
+
+# no connection, a deadlock, a clock
+
+
+def test_eight_threads_on_two_connections_each_get_their_turn(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.database.POOL_OVERFLOW", 0)
+    monkeypatch.setattr("runtime.database.POOL_SIZE", 2)
+    with closing(Database(database_url, pool_size=2)) as database:
+        outbox = Outbox(database)
+        a_crowd(outbox, 24)
+        outbox.round()
+        outbox.deliver()
+        outbox.round()
+        rings = list(outbox.rings)
+        outbox.rings.clear()
+        full = threading.Event()
+
+        def hold_a_connection() -> list[Ended]:
+            with database.reading() as connection:
+                connection.exec_driver_sql("SELECT 1")
+                full.wait(0.5)
+            return []
+
+        def deliver(part: Sequence[Ring]) -> Callable[[], list[Ended]]:
+            return lambda: [outbox.deliverer.deliver(ring) for ring in part]
+
+        ends = at_once(hold_a_connection, *(deliver(rings[place::8]) for place in range(8)))
+
+        pool: Any = database.engine.pool
+        assert pool.size() == 2
+        assert [end for part in ends for end in part] == ["settled"] * 24
+        assert Counter(outbox.api.writes) == {"defer": 24}
+        assert {one.tries for one in outbox.records()} == {0}
+
+
+@POSTGRES
+def test_a_settling_that_runs_into_a_deadlock_is_done_again_whole(outbox: Outbox) -> None:
+    outbox.link()
+    outbox.emit(deferred())
+    outbox.emit(a_claim())
+    outbox.round()
+    outbox.deliver()
+    outbox.round()
+    mine, kin = outbox.record(), outbox.record(part="started")
+    assert mine.id < kin.id
+    ended: list[threading.Thread] = []
+    victims: list[str] = []
+    listen_for_errors(outbox.database, victims)
+
+    def other_way_round() -> None:
+        """Lock the kin first, and the record when whoever settles waits for the kin."""
+        locked = threading.Event()
+
+        def run() -> None:
+            with outbox.database.transaction() as connection:
+                connection.execute(text("SET LOCAL deadlock_timeout = '30s'"))
+                connection.execute(_lock(kin.id))
+                locked.set()
+                assert wait_until(lambda: _waiting(outbox.database), timeout=30)
+                connection.execute(_lock(mine.id))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        ended.append(thread)
+        assert locked.wait(30)
+
+    done = Scripted(
+        outcome=Delivered(accepted=DEFERRED),
+        executed=True,
+        meanwhile=other_way_round,
+    )
+    outbox.api.then(done)
+    mine_alone = [ring for ring in outbox.rings if ring.record_id == mine.id]
+    outbox.rings.clear()
+    outbox.rings.extend(mine_alone)
+
+    assert outbox.deliver() == ["settled"]
+
+    ended[0].join(timeout=30)
+    assert "DeadlockDetected" in victims
+    assert (outbox.record().state, outbox.record().tries) == (RecordState.IN_STEP, 0)
+    assert outbox.api.writes == ["defer"]
+
+
+def listen_for_errors(database: Database, names: list[str]) -> None:
+    """Keep the names of what the driver raises."""
+
+    def note(context: Any) -> None:
+        names.append(type(context.original_exception).__name__)
+
+    event.listen(database.engine, "handle_error", note)
+
+
+def _lock(record_id: int) -> Any:
+    return text(f"SELECT id FROM record WHERE id = {record_id} FOR UPDATE")
+
+
+def _waiting(database: Database) -> bool:
+    """Say whether somebody waits for a lock of this database."""
+    with database.reading() as connection:
+        query = text(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return connection.execute(query).scalar_one() > 0
+
+
+def test_a_clock_that_goes_back_ten_minutes_makes_no_second_holder_and_stops_nobody(
+    outbox: Outbox,
+) -> None:
+    a_crowd(outbox, 3)
+    outbox.round()
+    outbox.deliver()
+    outbox.round()
+    held, lost, waits = outbox.rings
+    outbox.rings.clear()
+    with outbox.database.transaction() as connection:
+        until = outbox.clock.now() + timedelta(minutes=2)
+        assert store.take(connection, lost.record_id, lost.token, until=until)
+
+    def step_back() -> None:
+        outbox.clock.advance(timedelta(minutes=-10))
+        outbox.run()
+
+    outbox.api.then(
+        Scripted(outcome=Delivered(accepted=DEFERRED), executed=True, meanwhile=step_back)
+    )
+    assert outbox.deliverer.deliver(held) == "settled"
+    assert outbox.deliverer.deliver(waits) == "settled"
+    for _ in range(3):
+        outbox.wait(minutes=2, seconds=30)
+        outbox.run()
+
+    assert Counter(outbox.api.writes) == {"defer": 3}
+    assert Counter(outbox.entries().values()) == {"delivered": 3}
