@@ -308,6 +308,25 @@ def _without_body(connection: Connection) -> ColumnElement[Any]:
     return attempt.c.request.op("-")(literal("body", Text()))
 
 
+def unsent(connection: Connection, held: Record, *, now: datetime) -> list[AttemptId]:
+    """Settle what the holder of a record has open and never sent; gives its ids, mostly none."""
+    changed = connection.execute(
+        update(attempt)
+        .where(
+            attempt.c.record_id == held.id,
+            attempt.c.token == held.token,
+            attempt.c.outcome.is_(None),
+        )
+        .values(
+            outcome=OutcomeName.TRANSIENT.value,
+            answered_at=now,
+            detail="not sent: the database failed",
+        )
+        .returning(attempt.c.id)
+    )
+    return [AttemptId(one) for one in changed.scalars()]
+
+
 def of_record(connection: Connection, record_id: int) -> list[dict[str, Any]]:
     """Read all attempts at a record, oldest first, a mapping each."""
     query = select(attempt).where(attempt.c.record_id == record_id).order_by(attempt.c.id)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from random import Random
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from outbox import attempts, bindings, entries, gates
 from outbox.admission import (
@@ -70,6 +70,11 @@ LONGEST_SETTLE_WAIT_S = 2.0
 """How long, and how often, settling is repeated when the database ends the transaction, by a deadlock
 or a restart. After that the lease runs out and the record is looked up: slower, never wrong."""
 
+LET_GO_FOR = timedelta(seconds=5)
+"""How long a record rests that was given back because the database failed before the call. Less, and
+a database that refuses to write is asked by every worker all the time."""
+
+Result = TypeVar("Result")
 
 FIRST_REFUSAL = 400
 """Statuses from here on are answers that a person may have to read."""
@@ -178,11 +183,18 @@ class Deliverer:
         taken = self._take(ring)
         if isinstance(taken, Ended):
             return taken
-        grant = self._slot(taken)
-        if grant is None:
-            return Ended.NO_SLOT
-        reach(Point.SLOT_GIVEN)
-        marked = self._mark(taken, grant)
+        grant = None
+        try:
+            grant = self._slot(taken)
+            if grant is None:
+                return Ended.NO_SLOT
+            reach(Point.SLOT_GIVEN)
+            marked = self._mark(taken, grant)
+        except OperationalError:
+            if grant is not None:
+                self._pace.unused(grant)
+            self._patiently(lambda: self._let_go(taken))
+            raise
         if marked is None:
             self._pace.unused(grant)
             return Ended.MOVED_ON
@@ -347,6 +359,22 @@ class Deliverer:
             self._give_back(connection, folded.record, Reason.QUOTA, now)
             entries.close(connection, folded.closed, now=now)
 
+    def _let_go(self, taken: _Taken) -> None:
+        """Give back what the database's trouble left in hand, instead of keeping it for a lease.
+
+        Whether the mark was committed is not known, but nothing has left.
+        """
+        now = self._clock.now()
+        with self._database.transaction() as connection:
+            fresh = store.by_id(connection, taken.record.id, lock=True)
+            if fresh is None or fresh.token != taken.record.token:
+                return
+            opened = attempts.unsent(connection, fresh, now=now)
+            mine = fresh.mark is not None and fresh.mark.attempt in opened
+            folded = release(fresh) if mine else Folded(record=fresh)
+            self._give_back(connection, folded.record, Reason.QUOTA, now + LET_GO_FOR)
+            entries.close(connection, folded.closed, now=now)
+
     # settle
 
     def _date_slot(self, grant: Grant, came: Came) -> None:
@@ -356,13 +384,20 @@ class Deliverer:
             self._pace.answered(grant)
 
     def _settle(self, taken: _Taken, marked: _Marked, came: Came) -> Ended:
+        def settle() -> Ended:
+            if self._settle_usual(taken, marked, came):
+                return Ended.SETTLED
+            return self._settle_once(taken, marked.attempt, came)
+
+        return self._patiently(settle)
+
+    def _patiently(self, deed: Callable[[], Result]) -> Result:
+        """Do something on the database, and again where its trouble came in between."""
         turn = 0
         give_up = self._clock.monotonic() + SETTLE_FOR.total_seconds()
         while True:
             try:
-                if self._settle_usual(taken, marked, came):
-                    return Ended.SETTLED
-                return self._settle_once(taken, marked.attempt, came)
+                return deed()
             except DBAPIError:
                 if self._clock.monotonic() > give_up or turn >= SETTLE_TRIES:
                     raise

@@ -19,7 +19,6 @@ from _pytest.mark import ParameterSet
 from sqlalchemy import Select, select, update
 
 from runtime.points import Point
-from schema.events import Event
 from schema.states import RecordState
 from schema.tables import record
 from tests.support.children import At, Child
@@ -94,20 +93,13 @@ class Found:
 
 def tell_first(lot: Lot, kind: str) -> str:
     """Tell a change for somebody new."""
-    name = lot.newcomer(kind)
     match kind:
         case "claim":
-            fields = {
-                "declaration_type": "started",
-                "declaration_date": "2025-09-20T09:00:00Z",
-                "evidence_held": "training-event-attended",
-            }
-            lot.tell(said("declaration_made", name, **fields))
+            return lot.declare()
         case "schedule":
-            lot.tell(_moved(name, SCHEDULES[1]))
+            return lot.move(SCHEDULES[1])
         case _:
-            lot.tell(said("participant_deferred", name, reason="other"))
-    return name
+            return lot.defer()
 
 
 def tell_newer(lot: Lot) -> None:
@@ -115,15 +107,11 @@ def tell_newer(lot: Lot) -> None:
     for name in lot.people:
         match name.partition("-")[0]:
             case "schedule":
-                lot.tell(_moved(name, SCHEDULES[2]))
+                lot.move(SCHEDULES[2], name)
             case "pause":
                 lot.tell(said("participant_withdrawn", name, reason="other"))
             case _:
                 pass
-
-
-def _moved(name: str, schedule: str) -> Event:
-    return said("schedule_changed", name, schedule_identifier=schedule, cohort="2025")
 
 
 class Play:

@@ -38,13 +38,15 @@ class Swallow:
     """Carry the request, but not the reply.
 
     It is the reply that matches *reply* to a request that matches *asked*, both regular expressions
-    over the bytes of one read. Then the connection is reset, or, without *cut*, stays silent.
+    over the bytes of one read; so many that match are carried before. Then the connection is reset,
+    or, without *cut*, stays silent.
     """
 
     reply: bytes = b""
     asked: bytes = b""
     times: int = 1
     cut: bool = True
+    before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Proxy:
         self._lock = threading.Lock()
         self._pairs: list[_Pair] = []
         self._closed = threading.Event()
+        self._carried = 0
         self.count = 0
         """How often the fault of the mode set last has struck."""
         self._listening: socket.socket | None = self._listen(0)
@@ -107,7 +110,7 @@ class Proxy:
     @mode.setter
     def mode(self, mode: Mode) -> None:
         with self._lock:
-            self._mode, self.count = mode, 0
+            self._mode, self.count, self._carried = mode, 0, 0
             if isinstance(mode, Refuse):
                 self._stop_listening()
             elif self._listening is None:
@@ -179,6 +182,9 @@ class Proxy:
         with self._lock:
             mode = self._mode
             strikes = pair.lost or _strikes(mode, pair, way, chunk)
+            if strikes and isinstance(mode, Swallow) and not pair.lost:
+                self._carried += 1
+                strikes = self._carried > mode.before
             if strikes and not pair.lost:
                 self.count += 1
             if strikes and isinstance(mode, Swallow) and self.count >= mode.times:

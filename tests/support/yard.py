@@ -143,14 +143,15 @@ class Yard:
         self.sandbox.stop()
         self.redis.close()
 
-    def lot(self, backend: str, template: Path, **settings: str) -> "Lot":
-        """Make a lot on `sqlite` (with the stand-in) or `postgresql` (with Redis)."""
+    def lot(self, backend: str, template: Path, *, url: str = "", **settings: str) -> "Lot":
+        """Make a lot on `sqlite` (with the stand-in) or `postgresql` (with Redis, and perhaps on a
+        database that is there already)."""
         folder = self.folder / f"lot-{uuid4().hex[:8]}"
         folder.mkdir()
         environment = {**SETTINGS, "PILLARBOX_API_URL": self.sandbox.url}
         if backend == "postgresql":
             with self._lock:
-                environment["DATABASE_URL"] = self._postgres().new()
+                environment["DATABASE_URL"] = url or self._postgres().new()
             environment["REDIS_URL"] = self.redis.url
             environment["PILLARBOX_NAMESPACE"] = f"t{uuid4().hex[:8]}"
         else:
@@ -236,6 +237,32 @@ class Lot(AbstractContextManager["Lot"]):
         self.tell(self.link(name))
         return name
 
+    def declare(self) -> str:
+        """Make a claim for somebody new."""
+        name = self.newcomer("claim")
+        self.tell(
+            said(
+                "declaration_made",
+                name,
+                declaration_type="started",
+                declaration_date="2025-09-20T09:00:00Z",
+                evidence_held="training-event-attended",
+            )
+        )
+        return name
+
+    def move(self, schedule: str, name: str | None = None) -> str:
+        """Change the schedule of somebody, else of somebody new."""
+        name = name or self.newcomer("schedule")
+        self.tell(said("schedule_changed", name, schedule_identifier=schedule, cohort="2025"))
+        return name
+
+    def defer(self) -> str:
+        """Defer somebody new."""
+        name = self.newcomer("pause")
+        self.tell(said("participant_deferred", name, reason="other"))
+        return name
+
     def link(self, name: str) -> Event:
         """Say who is meant by a local name."""
         who = self.people[name]
@@ -281,7 +308,7 @@ class Lot(AbstractContextManager["Lot"]):
         """Wait until everything is in step and every entry closed."""
         self.until(lambda: self.open_count() == 0, "everything is in step")
 
-    def until(self, done: Callable[[], bool], what: str) -> None:
+    def until(self, done: Callable[[], object], what: str) -> None:
         """Wait until something is so."""
         assert wait_until(done, timeout=PATIENCE_S), f"not: {what}\n{self.standing()}\n{self.log()}"
 
@@ -313,7 +340,11 @@ class Lot(AbstractContextManager["Lot"]):
 
     def log(self) -> str:
         """Give what the processes said, at its end."""
-        return log_of(self.folder)[-4000:]
+        return self.whole_log()[-4000:]
+
+    def whole_log(self) -> str:
+        """Give all that the processes said."""
+        return log_of(self.folder)
 
     def arrived(self) -> dict[str, list[Arrived]]:
         """Give what arrived, by local name."""
