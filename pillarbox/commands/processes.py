@@ -11,6 +11,7 @@ from typing import Annotated
 import structlog
 import typer
 
+from pillarbox.alone import among_others
 from pillarbox.commands.common import Stop, settings, wired
 from runtime import log
 from runtime.settings import Settings
@@ -36,7 +37,8 @@ def relay() -> None:
     wiring = _ready(found, "relay")
     wiring.bind()
     stop = stopping()
-    RelayLoop(wiring, stop).run()
+    with among_others(wiring.database):
+        RelayLoop(wiring, stop).run()
     wiring.close()
 
 
@@ -56,7 +58,8 @@ def worker(
         wiring.close()
         _several(processes, threads)
         return
-    run(wiring, stopping(), threads=threads)
+    with among_others(wiring.database):
+        run(wiring, stopping(), threads=threads)
     wiring.close()
 
 

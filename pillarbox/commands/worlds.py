@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from gateway.registry import contract_named
 from outbox.rebind import held_words
 from pillarbox import demo as story
+from pillarbox.alone import alone, among_others
 from pillarbox.commands.common import (
     ATTENTION,
     PARTLY,
@@ -339,7 +340,7 @@ def up(
     PILLARBOX_API_URL is set, a sandbox of the API."""
     settings = Settings.from_environment()
     log.set_up(form=settings.log_format, level="WARNING")
-    alone = _alone() if settings.embedded else None
+    folder = _folder_alone() if settings.embedded else None
     own_api = settings.destinations[0].url is not None
     if reset:
         _forget(settings, own_api=own_api)
@@ -352,18 +353,20 @@ def up(
     else:
         _ask_first(settings, yes=yes)
     world = World(settings, served)
+    count_here = alone if settings.embedded else among_others
     try:
-        migrated = world.prepare()
-        headline(world, migrated)
-        _run_up(world, served, kept, stop, with_story=not no_story and not own_api)
+        with count_here(world.wiring.database):
+            migrated = world.prepare()
+            headline(world, migrated)
+            _run_up(world, served, kept, stop, with_story=not no_story and not own_api)
     finally:
         if served is not None:
             served.stop()
-        if alone is not None:
-            alone.close()
+        if folder is not None:
+            folder.close()
 
 
-def _alone() -> IO[str]:
+def _folder_alone() -> IO[str]:
     """Take this folder for this process: the built-in Redis, and so the quota, is in one only."""
     FOLDER.mkdir(exist_ok=True)
     file = (FOLDER / "up.lock").open("w")
