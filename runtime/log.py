@@ -7,8 +7,9 @@ libraries that would print them are turned down.
 import logging
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -35,7 +36,7 @@ def set_up(*, form: str = "auto", level: str = "INFO", role: str | None = None) 
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Unfailing(sys.stderr))),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(level=logging.WARNING, format="%(name)s %(message)s", stream=sys.stderr)
@@ -43,6 +44,24 @@ def set_up(*, form: str = "auto", level: str = "INFO", role: str | None = None) 
         logging.getLogger(name).setLevel(logging.WARNING)
     if role is not None:
         structlog.contextvars.bind_contextvars(role=role)
+
+
+class _Unfailing:
+    """A stream whose errors end nothing: a loop must outlive a log on a disk that is full."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        with suppress(OSError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        """Send it on, if that is possible."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def named(error: Exception) -> dict[str, str]:
