@@ -7,6 +7,7 @@ everything is said in order, a day apart, and nothing goes wrong.
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,8 +26,8 @@ from schema.record import Record
 from schema.states import Reason, RecordState
 from tests.simulation.network import Sent
 from tests.simulation.plan import BEGINNING, Fault
-from tests.simulation.server import Change, Person, Refusal, Server
-from tests.simulation.world import Committed, Outside
+from tests.simulation.server import Arrival, Change, Person, Refusal, Server
+from tests.simulation.world import DEADLINE, Committed, Outside
 
 FOLDED_BY = 90.0
 """How long after its commit an event is folded at the latest, in seconds, whatever fails."""
@@ -144,15 +145,19 @@ class Judge:
                 if not change.ours:
                     theirs[change.thing] = (change, line.at)
                     continue
-                wish = self._carried_out(change, self._sent[line.call], reached)
+                again = change.thing.startswith("claim") and change.thing in theirs
+                wish = self._carried_out(change, self._sent[line.call], reached, again=again)
                 if wish is not None and change.thing in theirs:
                     self._not_over_theirs(change, wish, self._sent[line.call], theirs)
                 theirs.pop(change.thing, None)
 
-    def _carried_out(self, change: Change, sent: Sent, reached: dict[str, int]) -> Wish | None:
-        """Find the wish behind a change, and go on from it."""
+    def _carried_out(
+        self, change: Change, sent: Sent, reached: dict[str, int], *, again: bool
+    ) -> Wish | None:
+        """Find the wish behind a change, and go on from it. A claim that they voided before we
+        heard that it was made (*again*) looks as if it had never been there."""
         wishes = self._wishes.get(change.thing, [])
-        value = None if change.thing.startswith("claim") and change.value is None else change.value
+        value = change.value
         last = reached.get(change.thing, -1)
         fits = [
             place for place, wish in enumerate(wishes) if wish.value == value and wish.at <= sent.at
@@ -163,6 +168,8 @@ class Judge:
             return wishes[later[0]]
         if not fits:
             self._say(Wrong.STALE, f"{change.thing} became {value}, which nobody had asked for")
+        elif last in fits and again:
+            return wishes[last]
         elif last in fits:
             self._say(Wrong.DUPLICATED, f"{change.thing} became {value} twice for one wish")
         else:
@@ -213,13 +220,14 @@ class Judge:
         self._say(Wrong.DUPLICATED, f"{first} was unclear, and {second} followed without a look")
 
     def _no_create_twice(self) -> None:
-        made: dict[str, int] = {}
+        made, voided = Counter[str](), Counter[str]()
         for line in self._outside.server.log:
             for change in line.changes:
-                if change.ours and change.thing.startswith("claim") and change.before is None:
-                    made[change.thing] = made.get(change.thing, 0) + (change.value is not None)
+                if change.thing.startswith("claim"):
+                    made[change.thing] += change.ours and change.value is not None
+                    voided[change.thing] += not change.ours and change.value is None
         for thing, number in made.items():
-            rounds = _rounds(self._wishes.get(thing, []))
+            rounds = _rounds(self._wishes.get(thing, [])) + voided[thing]
             if number > rounds:
                 self._say(Wrong.DUPLICATED, f"{thing} was made {number} times, asked {rounds}")
         for body, number in self._unclear_creates().items():
@@ -247,12 +255,19 @@ class Judge:
 
     def _no_window_over_the_limit(self) -> None:
         window, most = self._outside.plan.window.total_seconds(), self._outside.plan.calls
-        times = sorted(line.at for line in self._outside.server.log if line.call)
+        times = sorted(self._counted_at(line) for line in self._outside.server.log if line.call)
         for place, at in enumerate(times):
             number = place + 1 - bisect_right(times, at - window)
             if number > most:
                 self._say(Wrong.OVER, f"{number} of {most} in the {window:.0f} s to {at:.1f}")
                 return
+
+    def _counted_at(self, line: Arrival) -> float:
+        """When a call counts. The network may hold one back longer than its sender waits: then it
+        counts when its sender gave up. That is a known limit; each such call is one too many."""
+        sent = self._sent[line.call]
+        gave_up = sent.at + DEADLINE.total_seconds() if sent.over is None else sent.over
+        return min(line.at, max(gave_up, sent.at))
 
     # unexpected
 
@@ -283,13 +298,16 @@ class Judge:
                 self._say(Wrong.LOST, state)
 
     def _ends_well(self, thing: str, wishes: Sequence[Wish], records: Sequence[Record]) -> None:
-        before_a_person = [one for one in records if _waits_for_somebody(one)]
+        aside = [one for one in records if _waits_for_somebody(one)]
+        names = {str(one.key) for one in self._outside.ends if _waits_for_somebody(one)}
+        # What waits for another record stands or falls with that one.
+        before_a_person = [one for one in aside if one.waits_for not in names]
         expected = thing in self._contested or self._is_touched(thing)
         linked = self._is_linked(thing)
         if before_a_person and linked and not expected and not self._unlucky(before_a_person):
             one = before_a_person[0]
             self._say(Wrong.UNEXPECTED, f"{one.key} stands in front of a person: {one.reason}")
-        if before_a_person or (not linked and records):
+        if aside or (not linked and records):
             return
         there = _state_of(thing, self._outside.server)
         if not _same(thing, there, wishes[-1].value) and not self._is_touched(thing):

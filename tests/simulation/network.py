@@ -170,7 +170,7 @@ class Network:
             )
         body = answer.body
         if answer.status == 200 and self._strikes(Fault.GARBAGE):
-            body = self._dice.choice((b"<html>", b"", b'{"data":[]}', body[: len(body) // 2]))
+            body = self._dice.choice((b"<html>", b"", b'{"data":{}}', body[: len(body) // 2]))
         else:
             note.heard = answer.status
         return Answer(

@@ -113,9 +113,11 @@ class Loop:
             if task is not self.current:
                 self.wake(task, 0.0)
 
-    def run(self, *, until: float) -> None:
-        """Let everything happen that comes before then; ends early when nothing comes."""
-        while self._coming and self._coming[0][0] <= until:
+    def run(self, *, until: float, most: int) -> None:
+        """Let everything happen that comes before then; ends early when nothing comes, and after
+        *most* turns, which only what runs in a circle needs."""
+        while self._coming and self._coming[0][0] <= until and most > 0:
+            most -= 1
             self.now, _, deed = heapq.heappop(self._coming)
             deed()
 

@@ -53,6 +53,9 @@ SEND_BY = timedelta(seconds=10)
 HORIZON = 6 * 86_400.0
 """How long after the last fault everything must have come to rest: a few "try tomorrow"s."""
 
+MOST_TURNS = 20_000
+"""How many turns a history may take: some ten times what it needs."""
+
 STILL = 4
 """After so many rounds without a fault that find nothing to do, a history is over."""
 
@@ -254,7 +257,7 @@ class World:
         for number in range(self.plan.workers):
             self._start_worker(Process(f"worker-{number}", origin=5_000.0 * number + 77))
         with self._listening():
-            self.loop.run(until=self.plan.quiet_from + HORIZON)
+            self.loop.run(until=self.plan.quiet_from + HORIZON, most=MOST_TURNS)
             self.loop.end([*self.relays, *(one.process for one in self.workers)])
         return Outside(
             plan=self.plan,
