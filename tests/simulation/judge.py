@@ -30,7 +30,9 @@ from tests.simulation.server import Arrival, Change, Person, Refusal, Server
 from tests.simulation.world import DEADLINE, Committed, Outside
 
 FOLDED_BY = 90.0
-"""How long after its commit an event is folded at the latest, in seconds, whatever fails."""
+LONGEST_FROZEN = 310.0
+"""How long after its commit an event is folded at the latest, in seconds: so long, whatever fails,
+and so much longer for each time that a process was frozen."""
 
 IN_HAND = 45.0
 """How long after a key was refused what was in hand before may still be sent, in seconds."""
@@ -43,6 +45,9 @@ TAKES = 5
 
 ENDINGS = (Fault.KILLED, Fault.TRANSACTION_FAILS, Fault.COMMIT_UNSURE, Fault.FROZEN)
 """What may end a taking before its time, besides death at a point."""
+
+NOT_FINAL = ("today", "same day", "already")
+"""Words of refusals that do not mean "never": some mean tomorrow, some that it is so."""
 
 
 class Wrong(StrEnum):
@@ -111,6 +116,7 @@ class Judge:
             if not change.ours
         }
         """The people about whom the other side, or a school, did something by itself."""
+        self._folded_by = FOLDED_BY + LONGEST_FROZEN * outside.fired.get(Fault.FROZEN, 0)
         self._verdict = Verdict()
 
     def verdict(self) -> Verdict:
@@ -120,6 +126,7 @@ class Judge:
         self._no_create_twice()
         self._no_window_over_the_limit()
         self._a_refused_key_is_left_alone()
+        self._a_refused_request_is_not_repeated()
         self._at_the_end()
         for surprise in self._outside.surprises:
             self._say(Wrong.UNEXPECTED, surprise)
@@ -147,6 +154,7 @@ class Judge:
                     continue
                 again = change.thing.startswith("claim") and change.thing in theirs
                 wish = self._carried_out(change, self._sent[line.call], reached, again=again)
+                self._not_long_overtaken(change, self._sent[line.call])
                 if wish is not None and change.thing in theirs:
                     self._not_over_theirs(change, wish, self._sent[line.call], theirs)
                 theirs.pop(change.thing, None)
@@ -176,12 +184,25 @@ class Judge:
             self._say(Wrong.STALE, f"{change.thing} became {value} after something newer")
         return None
 
+    def _not_long_overtaken(self, change: Change, sent: Sent) -> None:
+        """What was overtaken before it was sent is not sent. Moves of a status are acts, and each
+        may be sent though the next one is known."""
+        wishes = [one for one in self._wishes.get(change.thing, []) if one.at <= sent.at]
+        asked = [one for one in wishes if one.value == change.value]
+        if change.thing.startswith("status") or not asked:
+            return
+        for other in wishes:
+            if other.order > asked[-1].order and other.at + self._folded_by < sent.at:
+                what = f"{change.thing} became {change.value} long after {other.value} was asked for"
+                self._say(Wrong.STALE, what)
+                return
+
     def _not_over_theirs(
         self, change: Change, wish: Wish, sent: Sent, theirs: dict[str, tuple[Change, float]]
     ) -> None:
         """An older wish does not overwrite what we have seen them change since."""
         their, at = theirs[change.thing]
-        if change.thing.startswith("claim") or wish.at + FOLDED_BY > at:
+        if change.thing.startswith("claim") or wish.at + self._folded_by > at:
             return
         known = any(one.settled and one.settled < wish.at for one in self._answers(sent.person))
         seen = any(at < one.at and one.settled < sent.at for one in self._answers(sent.person))
@@ -283,6 +304,21 @@ class Judge:
         ]
         if len(late) > slack:
             self._say(Wrong.UNEXPECTED, f"{len(late)} calls with a key known to be refused")
+
+    def _a_refused_request_is_not_repeated(self) -> None:
+        """What was refused is not sent again as it was, while nothing else was learnt meanwhile."""
+        refusals = {line.call: line.refusal or "" for line in self._outside.server.log}
+        refused: dict[tuple[str, str], Sent] = {}
+        for one in self._outside.sent:
+            key = (one.person, one.request.fingerprint())
+            if one.left and key in refused:
+                what = f"{_named(one.request)} was refused and sent again unchanged"
+                self._say(Wrong.UNEXPECTED, what)
+            if one.settled is not None and one.heard == 200:
+                refused = {other: sent for other, sent in refused.items() if other[0] != one.person}
+            final = not any(word in refusals.get(one.call, "") for word in NOT_FINAL)
+            if one.clear and one.heard == 422 and final and not one.cut:
+                refused[key] = one
 
     # the end
 

@@ -39,6 +39,8 @@ class Sent:
     landed: float | None = None
     heard: int | None = None
     """The status of a whole and readable answer, once it was heard."""
+    cut: bool = False
+    """Only the first line of the answer was heard: that, and not why."""
     over: float | None = None
     """When its sender stopped waiting for it; None if it died first."""
     settled: float | None = None
@@ -161,7 +163,7 @@ class Network:
         call.status, call.headers = answer.status, {**headers, "content-type": answer.content_type}
         if self._strikes(Fault.CUT_SHORT):
             # That it was refused stands in the first line; why is lost.
-            note.heard = answer.status if answer.status >= 400 else None
+            note.heard, note.cut = (answer.status if answer.status >= 400 else None), True
             return Failure(
                 kind=FailureKind.CUT_SHORT,
                 detail="cut short",
