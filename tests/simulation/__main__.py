@@ -6,14 +6,14 @@ notices; with `--show` it tells one history moment by moment.
 
 import argparse
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from multiprocessing import get_context
 
-from tests.simulation.damages import DAMAGES, Damage, damaged
-from tests.simulation.judge import Found, Wrong, judge
+from tests.simulation.damages import DAMAGES, Damage
+from tests.simulation.judge import Found, judge
 from tests.simulation.plan import plan
+from tests.simulation.play import Sum, first_to_notice, histories
 from tests.simulation.world import World, shared_database
 
 PART = 50
@@ -21,60 +21,6 @@ PART = 50
 
 LONGEST_SEARCH = 20_000
 """After so many seeds a damage counts as not noticed."""
-
-
-@dataclass
-class Sum:
-    """What came of some histories."""
-
-    histories: int = 0
-    recovered: int = 0
-    found: dict[int, list[Found]] = field(default_factory=dict[int, list[Found]])
-    fired: Counter[str] = field(default_factory=Counter[str])
-
-    def add(self, other: "Sum") -> None:
-        """Take in another one."""
-        self.histories += other.histories
-        self.recovered += other.recovered
-        self.found |= other.found
-        self.fired.update(other.fired)
-
-    def line(self) -> str:
-        """Say it in one line."""
-        wrong = Counter(one.wrong for found in self.found.values() for one in found)
-        numbers = ", ".join(f"{wrong[kind]} {kind}" for kind in Wrong)
-        return f"{self.histories} histories: {numbers}, {self.recovered} recovered"
-
-
-def histories(seeds: Sequence[int]) -> Sum:
-    """Play these histories and judge them."""
-    total = Sum()
-    for seed in seeds:
-        outside = World(plan(seed), shared_database()).run()
-        verdict = judge(outside)
-        total.histories += 1
-        total.recovered += verdict.recovered
-        total.fired.update(outside.fired)
-        if verdict.found:
-            total.found[seed] = verdict.found
-    return total
-
-
-def trace(seed: int) -> str:
-    """Play a history, and give the hash of everything that happened in it."""
-    world = World(plan(seed), shared_database())
-    world.run()
-    return world.trace.hexdigest()
-
-
-def first_to_notice(damage: Damage, seeds: Sequence[int]) -> tuple[int, Found] | None:
-    """Play histories with the code damaged until one is noticed; gives its seed and the words."""
-    with damaged(damage):
-        for seed in seeds:
-            verdict = judge(World(plan(seed), shared_database()).run())
-            if verdict.found:
-                return seed, verdict.found[0]
-    return None
 
 
 def _search(damage: Damage) -> tuple[int, Found] | None:
@@ -88,7 +34,7 @@ def _parts(first: int, number: int) -> Iterator[range]:
 
 def _simulate(first: int, number: int, processes: int) -> int:
     total = Sum()
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         for part in pool.map(histories, _parts(first, number)):
             for seed, found in part.found.items():
                 for one in found:
@@ -104,7 +50,7 @@ def _simulate(first: int, number: int, processes: int) -> int:
 
 def _notice(processes: int) -> int:
     missed = 0
-    with ProcessPoolExecutor(processes) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         for damage, caught in zip(DAMAGES, pool.map(_search, DAMAGES), strict=True):
             missed += caught is None
             said = "NOT NOTICED" if caught is None else f"seed {caught[0]}: {caught[1]}"
@@ -126,7 +72,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1_000, help="how many histories")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--damages", action="store_true", help="damage the code and look who notices")
+    parser.add_argument(
+        "--damages", action="store_true", help="damage the code and look who notices"
+    )
     parser.add_argument("--show", type=int, help="tell the history of this seed")
     given = parser.parse_args()
     if given.show is not None:

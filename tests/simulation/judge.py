@@ -193,7 +193,9 @@ class Judge:
             return
         for other in wishes:
             if other.order > asked[-1].order and other.at + self._folded_by < sent.at:
-                what = f"{change.thing} became {change.value} long after {other.value} was asked for"
+                what = (
+                    f"{change.thing} became {change.value} long after {other.value} was asked for"
+                )
                 self._say(Wrong.STALE, what)
                 return
 

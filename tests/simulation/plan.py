@@ -6,7 +6,7 @@ kinds become common over many histories.
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from random import Random
@@ -114,6 +114,8 @@ class Plan:
     spells: tuple[Spell, ...]
     rates: Mapping[str, float]
     """How often a fault strikes where it can, by its name or `dies:<point>`."""
+    freezes_at: Point | None
+    """Where a process that freezes does so; None: anywhere."""
     budget: int
     calls: int
     window: timedelta
@@ -135,6 +137,14 @@ SPELLS = (
     Fault.KILLED,
 )
 STRIKES = tuple(one for one in Fault if one not in (*SPELLS, Fault.DIES, Fault.THEY_CHANGE))
+FREEZES = (
+    Point.TAKE_COMMITTED,
+    Point.SLOT_GIVEN,
+    Point.MARK_COMMITTED,
+    Point.ANSWERED,
+    Point.ANSWERED,
+    Point.ADMIT_COMMITTED,
+)
 GAPS = (0.3, 2.0, 2.0, 8.0, 40.0, 40.0, 170.0, 700.0, 50_000.0)
 LIMITS = ((1000, 300), (1000, 300), (40, 60), (12, 60), (5, 30))
 
@@ -160,6 +170,7 @@ def plan(seed: int) -> Plan:
         theirs=theirs,
         spells=tuple(_spells(last, dice)),
         rates=_rates(dice),
+        freezes_at=dice.choice((None, *FREEZES)),
         budget=dice.choice((2, 5, 9)),
         calls=calls,
         window=timedelta(seconds=window),
@@ -296,14 +307,9 @@ def _out_of_order(said: list[Saying], dice: Random) -> list[Saying]:
     if places:
         place = dice.choice(places)
         first, second = said[place], said[place + 1]
-        said[place] = _at(second, first.at)
-        said[place + 1] = _at(first, second.at)
+        said[place] = replace(second, at=first.at)
+        said[place + 1] = replace(first, at=second.at)
     return said
-
-
-def _at(saying: Saying, at: float) -> Saying:
-    values = {name: getattr(saying, name) for name in Saying.__dataclass_fields__}
-    return Saying(**{**values, "at": at})
 
 
 # What goes wrong

@@ -53,6 +53,9 @@ SEND_BY = timedelta(seconds=10)
 HORIZON = 6 * 86_400.0
 """How long after the last fault everything must have come to rest: a few "try tomorrow"s."""
 
+THREADS = 2
+"""Deliveries that a worker process has in hand at a time."""
+
 MOST_TURNS = 20_000
 """How many turns a history may take: some ten times what it needs."""
 
@@ -336,7 +339,7 @@ class World:
         if point.endswith(".committed") and self.strikes(Fault.COMMIT_UNSURE):
             raise OperationalError("COMMIT", None, Exception("no reply"))
         if not inside and point not in (Point.SENDING, Point.SENT):
-            frozen = self.strikes(Fault.FROZEN)
+            frozen = self.plan.freezes_at in (None, point) and self.strikes(Fault.FROZEN)
             self.pause(self.dice.uniform(20, 300) if frozen else self.dice.uniform(0, 0.03))
 
     def _settled(self, task: Task) -> None:
@@ -515,15 +518,17 @@ class World:
         self._pump()
 
     def _pump(self) -> None:
-        free = [one for one in self.workers if one.process.alive and len(one.process.tasks) < 2]
-        while self.rings and free:
+        while self.rings:
+            alive = [one for one in self.workers if one.process.alive]
+            free = [one for one in alive if len(one.process.tasks) < THREADS]
+            if not free:
+                return
             worker = self.dice.choice(free)
             self.deliveries += 1
             about = f"record {self.rings[0].record_id} #{self.deliveries}"
             self.loop.start(
                 worker.process, partial(self._deliver, worker, self.rings.popleft()), about=about
             )
-            free = [one for one in free if len(one.process.tasks) < 2]
 
     def _deliver(self, worker: Worker, ring: Ring) -> None:
         try:
