@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test faults check bench format clean
+.PHONY: help demo up test faults simulate simulate-damage check bench format clean
 
 help:  ## say what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
 
 demo: $(VENV)/ready  ## show the main job on this computer, from events to the API and back
 	@$(BIN)/pillarbox demo
@@ -22,6 +22,15 @@ test: $(VENV)/ready  ## all tests
 
 faults: $(VENV)/ready  ## every fault in every place, not only one of each kind (minutes)
 	@$(BIN)/python -m pytest tests/faults -m "sweep or not sweep"
+
+SEEDS ?= 20000
+FROM ?= 0
+
+simulate: $(VENV)/ready  ## histories of faults on virtual time; SEEDS=20000 FROM=0
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM)
+
+simulate-damage: $(VENV)/ready  ## damage the code in each listed way, and see that it is noticed
+	@$(BIN)/python -m tests.simulation --damages
 
 check: $(VENV)/ready  ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check .

@@ -124,6 +124,7 @@ class Judge:
         self._only_what_was_asked()
         self._nothing_unclear_is_built_upon()
         self._no_create_twice()
+        self._nothing_known_to_be_done_is_sent_again()
         self._no_window_over_the_limit()
         self._a_refused_key_is_left_alone()
         self._a_refused_request_is_not_repeated()
@@ -273,6 +274,24 @@ class Judge:
             for wish in wishes
         ]
         return max(1, sum(1 for wish in wishes if wish.value is not None))
+
+    def _nothing_known_to_be_done_is_sent_again(self) -> None:
+        """While what a call of ours brought about still stands, and we know it, it is not repeated."""
+        stands: dict[tuple[str, str], Sent] = {}
+        for line in self._outside.server.log:
+            for change in line.changes:
+                person = change.thing.split(":")[1]
+                stands = {key: sent for key, sent in stands.items() if key[0] != person}
+            if not line.call:
+                continue
+            sent = self._sent[line.call]
+            key = (sent.person, sent.request.fingerprint())
+            if line.changes and sent.clear:
+                stands[key] = sent
+            known = stands.get(key)
+            if known is not None and known is not sent and (known.settled or sent.at) < sent.at:
+                what = f"{_named(sent.request)} was sent again though known to be done"
+                self._say(Wrong.DUPLICATED, what)
 
     # over the limit
 

@@ -4,7 +4,7 @@ One idea: each history has a few kinds of fault only, and much of each, so that 
 kinds become common over many histories.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -146,20 +146,27 @@ FREEZES = (
     Point.ADMIT_COMMITTED,
 )
 GAPS = (0.3, 2.0, 2.0, 8.0, 40.0, 40.0, 170.0, 700.0, 50_000.0)
+SHORT = (0.3, 0.3, 2.0, 2.0, 8.0)
+"""The gaps of a busy history: more is asked for than the limit lets through for a while."""
+
+TIGHT = ((3, 30), (5, 60), (4, 20))
 LIMITS = ((1000, 300), (1000, 300), (40, 60), (12, 60), (5, 30))
 
 
 def plan(seed: int) -> Plan:
     """Make a history of a seed."""
     dice = Random(seed)
-    people = {
-        f"E-{n}": f"{n:08d}-1111-4111-8111-111111111111"
-        for n in range(1, dice.choice((2, 2, 3, 4)))
-    }
-    sayings = [one for source, person in people.items() for one in _said_of(source, person, dice)]
+    busy = dice.random() < 0.15
+    number = dice.choice((3, 4, 5) if busy else (1, 1, 2, 3))
+    people = {f"E-{n}": f"{n:08d}-1111-4111-8111-111111111111" for n in range(1, number + 1)}
+    sayings = [
+        saying
+        for source, person in people.items()
+        for saying in _said_of(source, person, dice, SHORT if busy else GAPS)
+    ]
     sayings.sort(key=lambda one: one.at)
     last = max(one.at for one in sayings)
-    calls, window = dice.choice(LIMITS)
+    calls, window = dice.choice(TIGHT if busy else LIMITS)
     theirs, they = (), dice.random() < 0.3
     if they:
         theirs = tuple(_theirs(list(people.values()), last, dice))
@@ -246,12 +253,12 @@ class _Talk:
         return {"event": "declaration_made", **fields}, about, f"{day}/other"
 
 
-def _said_of(source: str, person: str, dice: Random) -> list[Saying]:
+def _said_of(source: str, person: str, dice: Random, within: Sequence[float]) -> list[Saying]:
     talk = _Talk(dice, calm=dice.random() < 0.7)
     ordered = dice.choice(("", "", "", "version", "happened_at"))
     when = dice.uniform(0, 30)
     link = dice.choices(("first", "within", "late", "never"), (60, 20, 15, 5))[0]
-    gaps = GAPS[:-2] if dice.random() < 0.5 else GAPS
+    gaps = within[:-2] if dice.random() < 0.5 else within
     linked: dict[str, object] = {"participant_id": person, "course_identifier": "ecf-induction"}
     said: list[Saying] = []
     if link == "first":
@@ -274,7 +281,7 @@ def _said_of(source: str, person: str, dice: Random) -> list[Saying]:
         said.append(Saying(when, fate, open_for, event, person, about, value, number))
         when += open_for
     if link == "late":
-        said.append(_link(source, person, when + dice.choice(GAPS)))
+        said.append(_link(source, person, when + dice.choice(gaps)))
     return _out_of_order(said, dice) if ordered else said
 
 
@@ -334,6 +341,8 @@ def _spells(last: float, dice: Random) -> list[Spell]:
 
 def _rates(dice: Random) -> dict[str, float]:
     rates = {one.value: dice.choice((0.1, 0.3, 0.6)) for one in STRIKES if dice.random() < 0.2}
+    if dice.random() < 0.2:
+        rates[Fault.FROZEN] = dice.choice((0.3, 0.9))
     for point in Point:
         if dice.random() < 0.12:
             rates[died_at(point)] = dice.choice((0.1, 0.5))

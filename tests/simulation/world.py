@@ -340,7 +340,8 @@ class World:
             raise OperationalError("COMMIT", None, Exception("no reply"))
         if not inside and point not in (Point.SENDING, Point.SENT):
             frozen = self.plan.freezes_at in (None, point) and self.strikes(Fault.FROZEN)
-            self.pause(self.dice.uniform(20, 300) if frozen else self.dice.uniform(0, 0.03))
+            long = self.dice.choice((self.dice.uniform(11, 60), self.dice.uniform(130, 300)))
+            self.pause(long if frozen else self.dice.uniform(0, 0.03))
 
     def _settled(self, task: Task) -> None:
         for note in reversed(self.network.sent):
