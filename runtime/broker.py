@@ -17,11 +17,19 @@ from typing import Any
 from uuid import uuid4
 
 import redis
+import structlog
+from dramatiq import worker as dramatiq_worker
 from dramatiq.broker import Broker, Consumer, MessageProxy
 from dramatiq.common import compute_backoff, current_millis
 from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
 from dramatiq.middleware import Middleware
+
+logger = structlog.get_logger(__name__)
+
+dramatiq_worker.CONSUMER_RESTART_DELAY_SECS = 1.0
+"""How long a consumer waits after a failure before it asks again: Dramatiq's 3 s are added to every
+recovery. Lower only fills the log of an outage."""
 
 
 class Doorbell(Broker):
@@ -32,8 +40,18 @@ class Doorbell(Broker):
         self.client = client
         self.namespace = f"{namespace}:queue"
         self.queues: set[str] = set()
-        self.fetched_at = time.monotonic()
-        """When a consumer last asked for messages, for the watchdog."""
+        self._fetched: dict[str, float] = {}
+        self.unreadable = 0
+        """How many messages were not ours, for people."""
+
+    @property
+    def fetched_at(self) -> float:
+        """When the consumer that has been silent longest last asked for messages."""
+        return min(self._fetched.values(), default=time.monotonic())
+
+    def fetching(self, queue: str) -> None:
+        """Note that the consumer of a queue asks for messages now."""
+        self._fetched[queue] = time.monotonic()
 
     def declare_queue(self, queue_name: str) -> None:
         """Know a queue. There is none beside it for what is delayed: nothing here is."""
@@ -59,18 +77,19 @@ class Doorbell(Broker):
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         """Make a consumer of a queue, for one thread."""
+        self.fetching(queue_name)
         return _Rings(self, queue_name, prefetch=prefetch, idle_ms=timeout)
 
     def key(self, queue: str) -> str:
         """Name the list that is a queue."""
         return f"{self.namespace}:{queue}"
 
-    def waiting(self, queue: str) -> int:
-        """Count the messages that nobody has fetched; 0 while Redis is away."""
+    def waiting(self, queue: str) -> int | None:
+        """Count the messages that nobody has fetched; None while Redis is away."""
         try:
             return int(self.client.llen(self.key(queue)))
         except redis.RedisError:
-            return 0
+            return None
 
     def ring(self, actor: str, queue: str, calls: Sequence[tuple[Any, ...]]) -> None:
         """Put many messages for one actor on its queue in one round trip.
@@ -118,7 +137,7 @@ class _Rings(Consumer):
 
     def __next__(self) -> MessageProxy | None:
         """Give the next message; None after a while without one."""
-        self._broker.fetched_at = time.monotonic()
+        self._broker.fetching(self._queue)
         room = self._prefetch - len(self._in_hand)
         if not self._fetched and room > 0:
             self._fetched.extend(self._pop(room))
@@ -127,9 +146,32 @@ class _Rings(Consumer):
             time.sleep(wait_ms / 1000)
             return None
         self._misses = 0
-        message = Message.decode(self._fetched.popleft())
+        message = self._read(self._fetched.popleft())
+        if message is None:
+            return None
         self._in_hand.add(message.message_id)
         return MessageProxy(message)
+
+    def _read(self, text: bytes) -> Message[Any] | None:
+        """Read a message; None for what is none of ours, which is dropped and told.
+
+        Dramatiq's consumer would stop over it for a while. Some of it would be delayed in memory,
+        or end the worker thread that gets it.
+        """
+        message, problem = None, "it is no message"
+        try:
+            message = Message.decode(text)
+            if message.actor_name not in self._broker.actors:
+                problem = "it is for an actor that this version does not have"
+            elif message.queue_name == self._queue and message.options == {}:
+                return message
+            else:
+                problem = "it is not of our making"
+        except Exception:  # whatever the bytes make of the decoder
+            pass
+        self._broker.unreadable += 1
+        logger.warning("message_unreadable", queue=self._queue, problem=problem)
+        return None
 
     def ack(self, message: MessageProxy) -> None:
         """Have room for another one; the queue has long forgotten this one."""

@@ -58,11 +58,15 @@ def bind(wiring: Wiring, broker: Doorbell) -> Hands:
     hands = Hands()
     deliverers = {one.name: wiring.deliverer(one) for one in wiring.settings.destinations}
 
-    def deliver(destination: str, record_id: int, token: int, lane: str) -> None:
+    def deliver(*told: object) -> None:
         """Answer one ring; one for a destination we do not know is left to those who do."""
+        try:
+            destination, ring = _read(*told)
+        except (TypeError, ValueError):
+            logger.warning("message_unreadable", queue=QUEUE, problem="it is no ring")
+            return
         deliverer = deliverers.get(destination)
         if deliverer is not None:
-            ring = Ring(record_id=RecordId(record_id), token=LeaseToken(token), lane=Lane(lane))
             with hands.holding():
                 _guarded(deliverer, ring)
 
@@ -70,3 +74,11 @@ def bind(wiring: Wiring, broker: Doorbell) -> Hands:
         deliver, broker=broker, actor_name=ACTOR, queue_name=QUEUE, priority=0, options={}
     )
     return hands
+
+
+def _read(destination: object, record_id: object, token: object, lane: object) -> tuple[str, Ring]:
+    """Read what a message says; raises `TypeError` or `ValueError`."""
+    if not isinstance(record_id, int) or not isinstance(token, int):
+        raise TypeError
+    ring = Ring(record_id=RecordId(record_id), token=LeaseToken(token), lane=Lane(lane))
+    return str(destination), ring

@@ -7,6 +7,7 @@ the process; so who watches is another thread, which only looks at clocks.
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import uuid4
@@ -22,6 +23,10 @@ logger = structlog.get_logger(__name__)
 
 EVERY = timedelta(seconds=10)
 """How often a process shows that it lives. `status` and `check` call it missing after three."""
+
+FROZEN_AFTER = 3 * EVERY
+"""A wait of EVERY that took this long means that the whole process was stopped, and nobody in it had
+a chance to get on."""
 
 
 class Heart:
@@ -67,15 +72,21 @@ class Heart:
         except DBAPIError:
             logger.warning("heartbeat_not_removed", role=self._role)
 
+    def look(self, *, waited: timedelta) -> None:
+        """End the process if it stands still; *waited* is how long since the last look."""
+        if waited < FROZEN_AFTER and not self._alive():
+            logger.error("process_stands_still", role=self._role)
+            self._die()
+
     def _run(self) -> None:
         while not self._stop.wait(EVERY.total_seconds()):
             self._beat()
 
     def _watch(self) -> None:
+        began = time.monotonic()
         while not self._stop.wait(EVERY.total_seconds()):
-            if not self._alive():
-                logger.error("process_stands_still", role=self._role)
-                self._die()
+            self.look(waited=timedelta(seconds=time.monotonic() - began))
+            began = time.monotonic()
 
     def _beat(self) -> None:
         try:

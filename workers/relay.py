@@ -20,7 +20,7 @@ REST = timedelta(milliseconds=200)
 an idle round costs a handful of index look-ups."""
 
 STANDS_STILL_S = 180.0
-"""A relay whose rounds have all hung for this long is ended, for the supervisor to restart."""
+"""A relay whose round has hung for this long is ended, for the supervisor to restart."""
 
 
 class RelayLoop:
@@ -28,20 +28,20 @@ class RelayLoop:
 
     def __init__(self, wiring: Wiring, stop: threading.Event) -> None:
         self._stop = stop
-        self._relays: list[Relay] = [wiring.relay(one) for one in wiring.settings.destinations]
+        self.relays: list[Relay] = [wiring.relay(one) for one in wiring.settings.destinations]
         self._upkeep = wiring.upkeep()
         self._round_at = time.monotonic()
         self._rounds = 0
         self._dispatched = 0
         self._heart = Heart(
-            "relay", wiring.database, wiring.clock, self._progress, alive=self._gets_on
+            "relay", wiring.database, wiring.clock, self._progress, alive=self.gets_on
         )
 
     def run(self) -> None:
         """Make rounds until asked to stop."""
         collect_seldom()
         self._heart.start()
-        logger.info("relay_ready", destinations=len(self._relays))
+        logger.info("relay_ready", destinations=len(self.relays))
         try:
             run_every(REST, self._stop, self.run_once)
         finally:
@@ -51,11 +51,12 @@ class RelayLoop:
     def run_once(self) -> int:
         """Make one round for each destination; gives how much was done."""
         done = 0
-        for relay in self._relays:
+        for relay in self.relays:
             result = _round(relay)
             done += result.done
             self._dispatched += result.dispatched
-        self._round_at = time.monotonic()
+            # After each: with Redis hung, a round of one destination takes seconds.
+            self._round_at = time.monotonic()
         self._rounds += 1
         self._upkeep.step()
         return done
@@ -63,7 +64,8 @@ class RelayLoop:
     def _progress(self) -> dict[str, float | int | str]:
         return {"rounds": self._rounds, "dispatched": self._dispatched}
 
-    def _gets_on(self) -> bool:
+    def gets_on(self) -> bool:
+        """Say whether it makes progress; when not, it is to be ended."""
         return time.monotonic() - self._round_at < STANDS_STILL_S
 
 

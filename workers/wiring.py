@@ -178,7 +178,10 @@ class Wiring:
         pace = self.paces[destination.name]
 
         def room(lane: Lane, on_the_queue: int) -> int:
-            return pace.room(lane, max(on_the_queue, self.broker.waiting(QUEUE)))
+            waiting = self.broker.waiting(QUEUE)
+            if waiting is None:
+                return 0  # asking the quota too would only wait for the same silence again
+            return pace.room(lane, max(on_the_queue, waiting))
 
         return room
 

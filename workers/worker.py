@@ -41,12 +41,11 @@ class Worker:
         self._worker = dramatiq.Worker(self._broker, worker_timeout=IDLE_MS, worker_threads=threads)
         self._worker.queue_prefetch = AHEAD * threads
         self._heart = Heart(
-            "worker", wiring.database, wiring.clock, self._progress, alive=self._gets_on
+            "worker", wiring.database, wiring.clock, self._progress, alive=self.gets_on
         )
 
     def start(self) -> None:
         """Start the threads."""
-        self._broker.fetched_at = time.monotonic()
         for pace in self._wiring.paces.values():
             threading.Thread(target=pace.prepare, name="quota", daemon=True).start()
         self._worker.start()
@@ -59,18 +58,26 @@ class Worker:
         self._worker.stop(timeout=STOP_MS)
         logger.info("worker_stopped")
 
+    @property
+    def consumers(self) -> list[threading.Thread]:
+        """The threads that ask Redis for messages."""
+        return list(self._worker.consumers.values())
+
     def _progress(self) -> dict[str, float | int | str]:
         return {
             "threads": len(self._worker.workers),
             "fetched_s_ago": round(time.monotonic() - self._broker.fetched_at, 1),
+            "unreadable": self._broker.unreadable,
         }
 
-    def _gets_on(self) -> bool:
+    def gets_on(self) -> bool:
+        """Say whether it makes progress; when not, it is to be ended."""
+        # A consumer asks also while every thread is in a call; it then asks for nothing.
         fetching = time.monotonic() - self._broker.fetched_at < STANDS_STILL_S
-        working = all(thread.is_alive() for thread in self._worker.workers)
+        threads = [*self._worker.workers, *self.consumers]
+        working = all(thread.is_alive() for thread in threads) and not self._hang()
         # Bound anew, the settings of this process may be another API's: it ends, and is started again.
-        gets_on = (fetching or self._busy()) and not self._hang()
-        return working and gets_on and not self._wiring.bound_anew
+        return fetching and working and not self._wiring.bound_anew
 
     def _hang(self) -> bool:
         """Whether every thread has been at the same ring for longer than any lease lasts.
@@ -80,10 +87,6 @@ class Worker:
         """
         lost = 2 * self._wiring.settings.lease
         return self._hands.held(lost) >= len(self._worker.workers)
-
-    def _busy(self) -> bool:
-        # With every thread in a call the consumer has nothing to fetch for.
-        return self._worker.work_queue.qsize() > 0
 
 
 def run(wiring: Wiring, stop: threading.Event, *, threads: int) -> None:
