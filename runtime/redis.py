@@ -45,6 +45,9 @@ Without it the command itself finds out that a firewall dropped the connection, 
 cannot know whether it ran. Lower costs round trips on quiet connections.
 """
 
+KEEPS_ALL = "noeviction"
+"""The only `maxmemory-policy` with which Redis never throws away what it was given to keep."""
+
 
 class RedisProblem(Exception):
     """Base of what can be wrong with Redis before any work begins."""
@@ -125,6 +128,34 @@ def describe(client: Redis) -> str:
     except redis.RedisError as problem:
         raise RedisUnreachable(f"no answer from Redis at {address(client)}") from problem
     return f"{_product(facts)} at {address(client)}"
+
+
+def weakness(client: Redis) -> str | None:
+    """Say what is wrong with a server that answers, with the cure; None when nothing is.
+
+    It may throw away what it keeps, be full, or take no writes. A server that does not tell, or does
+    not answer, has none that could be named.
+    """
+    if is_built_in(client):
+        return None
+    try:
+        memory = client.info("memory")  # pyright: ignore[reportUnknownMemberType]
+        role = client.info("replication").get("role")  # pyright: ignore[reportUnknownMemberType]
+    except redis.RedisError:
+        return None
+    policy = memory.get("maxmemory_policy", KEEPS_ALL)
+    if policy != KEEPS_ALL:
+        return (
+            f"has maxmemory-policy {policy}; set it to {KEEPS_ALL}, or a full Redis drops the log "
+            "of the quota"
+        )
+    if 0 < memory.get("maxmemory", 0) <= memory.get("used_memory", 0):
+        return "is full; raise its maxmemory, or take away what fills it"
+    if role == "slave":
+        return (
+            "is a replica and takes no writes; name the primary in REDIS_URL, or promote this one"
+        )
+    return None
 
 
 def address(client: Redis) -> str:

@@ -134,22 +134,10 @@ def _redis(found: Settings, wiring: Wiring) -> str:
     described = runtime_redis.describe(wiring.redis)
     if found.embedded:
         return f"{described} (set REDIS_URL for Redis)"
-    policy = _eviction(wiring)
-    if policy not in (None, "noeviction"):
-        raise Wrong(
-            f"{described} has maxmemory-policy {policy}; set it to noeviction, or a full Redis "
-            "drops the log of the quota"
-        )
+    weakness = runtime_redis.weakness(wiring.redis)
+    if weakness is not None:
+        raise Wrong(f"{described} {weakness}")
     return described
-
-
-def _eviction(wiring: Wiring) -> str | None:
-    try:
-        info = wiring.redis.info("memory")  # pyright: ignore[reportUnknownMemberType]
-    except Exception:  # a server that does not tell is not a wrong one
-        return None
-    limited = info.get("maxmemory", 0)
-    return info.get("maxmemory_policy") if limited else None
 
 
 def _key(wiring: Wiring, one: Destination) -> str:

@@ -14,6 +14,7 @@ import typer
 from pillarbox.alone import among_others
 from pillarbox.commands.common import Stop, settings, wired
 from runtime import log
+from runtime import redis as runtime_redis
 from runtime.settings import Settings
 from workers.wiring import Wiring
 
@@ -100,6 +101,10 @@ def _ready(found: Settings, role: str) -> Wiring:
         )
     wiring = wired(found)
     wiring.check_redis()
+    weakness = runtime_redis.weakness(wiring.redis)
+    if weakness is not None:
+        # Not refused: nothing is lost by it, and whoever restarts a worker needs it most just then.
+        logger.warning("redis_unfit", problem=weakness)
     return wiring
 
 

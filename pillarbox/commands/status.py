@@ -21,6 +21,7 @@ from pillarbox.commands.common import (
 )
 from pillarbox.commands.quota import fill_json, gate_json
 from records import store
+from runtime import redis as runtime_redis
 from runtime.processes import MISSING_AFTER, all_beats
 from runtime.settings import Destination
 from schema.states import RecordState
@@ -76,6 +77,8 @@ def gather(wiring: Wiring) -> dict[str, Any]:
             for beat in all_beats(connection)
         ]
     attention = [line for one in destinations for line in one["attention"]]
+    weakness = runtime_redis.weakness(wiring.redis)
+    attention += [] if weakness is None else [f"Redis {weakness}"]
     attention += _nobody_left(processes)
     attention += _nobody_there(destinations, processes)
     attention += [

@@ -1,9 +1,13 @@
 """Whatever is missing at the start is one sentence with its cure, and an exit code."""
 
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from runtime.redis import connect
 from tests.support.command import run
 from tests.support.servers import RedisServer, free_port
 
@@ -106,3 +110,41 @@ def test_a_database_of_another_destination_is_refused(ready: pytest.MonkeyPatch)
 
     assert code == 2
     assert "but this database is bound to http://127.0.0.1:9/api/v3; set it back" in said
+
+
+def evicting(client: Any) -> str:
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    return "has maxmemory-policy allkeys-lru; set it to noeviction"
+
+
+def full(client: Any) -> str:
+    client.config_set("maxmemory", 1)
+    return "is full; raise its maxmemory"
+
+
+def a_replica(client: Any) -> str:
+    client.replicaof("127.0.0.1", 1)
+    return "is a replica and takes no writes; name the primary in REDIS_URL"
+
+
+@pytest.mark.parametrize("spoil", [evicting, full, a_replica])
+def test_a_redis_that_cannot_be_relied_on_is_said_at_the_start_by_check_and_by_status(
+    ready: pytest.MonkeyPatch, redis_server: RedisServer, spoil: Callable[[Any], str]
+) -> None:
+    def no_work(*_: object, **__: object) -> None:
+        return None
+
+    ready.setattr("workers.worker.run", no_work)
+    with closing(connect(redis_server.url)) as client:
+        said = spoil(client)
+
+    checked = run("check", "--json")
+    started = run("worker")
+
+    (redis,) = (line for line in checked.json if line["name"] == "redis")
+    assert (checked.code, redis["ok"]) == (3, False)
+    assert said in redis["detail"]
+    assert f"Redis {said}" in "\n".join(run("status", "--json").json["attention"])
+    assert started.code == 0, "it warns, and works: a restart is when a worker is needed most"
+    assert "redis_unfit" in started.err
+    assert said in started.err
