@@ -8,6 +8,7 @@ Every database made here has a random name and is dropped again.
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -141,37 +142,51 @@ def _random_name() -> str:
 
 
 class RedisServer:
-    """A `redis-server` of our own on a free port, without persistence."""
+    """A `redis-server` of our own on a free port, without persistence; may be stopped and frozen."""
 
     def __init__(self, folder: Path) -> None:
         program = shutil.which("redis-server") or shutil.which("valkey-server")
         if program is None:
             raise NotHere("there is no redis-server on the PATH; install Redis or Valkey")
+        self._program = program
+        self._folder = folder
         self.port = free_port()
-        self._process = subprocess.Popen(
-            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
-            cwd=folder,
-            stdout=subprocess.PIPE,
-        )
-        self._wait()
+        self._process = self._started()
 
     @property
     def url(self) -> str:
         """Its address."""
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def _wait(self) -> None:
-        """Read its log until it says that it listens."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if b"eady to accept connections" in line:
-                return
-        raise NotHere("redis-server does not start here")
+    def start(self) -> None:
+        """Start it again at the same address, with an empty memory."""
+        self._process = self._started()
 
     def close(self) -> None:
         """End it."""
         self._process.kill()
         self._process.communicate()
+
+    @contextmanager
+    def frozen(self) -> Generator[None]:
+        """Let it stand still: connections stay, nothing is answered."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""],
+            cwd=self._folder,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        for line in process.stdout:  # until its log says that it listens
+            if b"eady to accept connections" in line:
+                return process
+        raise NotHere("redis-server does not start here")
 
 
 def free_port() -> int:
