@@ -248,7 +248,11 @@ class Runs:
     def close(self) -> None:
         """End everybody, all at once: each has its own to finish."""
         with self._ends, ThreadPoolExecutor(len(self._runs) or 1) as pool:
-            list(pool.map(lambda run: run.stage.close(), self._runs.values()))
+            list(pool.map(_close, self._runs.values()))
+
+
+def _close(run: Run) -> None:
+    run.stage.close()
 
 
 Start: TypeAlias = Callable[[Mapping[str, Condition], Scale], Runs]

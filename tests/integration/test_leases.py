@@ -1,6 +1,7 @@
 """Leases that ran out, clocks that went back, gates and whom a database belongs to."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -125,6 +126,43 @@ def test_a_lease_that_ends_later_than_any_can_is_shortened(dispatched: Outbox) -
     dispatched.run()
 
     assert list(dispatched.entries().values()) == ["delivered"]
+
+
+def ring_is_lost(outbox: Outbox) -> None:
+    outbox.rings.clear()
+
+
+def dies_with_the_record(outbox: Outbox) -> None:
+    ring = outbox.rings.popleft()
+    until = outbox.clock.now() + timedelta(minutes=2)
+    with outbox.database.transaction() as connection:
+        store.take(connection, ring.record_id, ring.token, until=until)
+
+
+def dies_once_sent(outbox: Outbox) -> None:
+    dies_in_the_call(outbox, executed=True)
+
+
+def fails_and_waits(outbox: Outbox) -> None:
+    outbox.api.then(Transient(detail="not now"))
+    outbox.deliver()
+
+
+@pytest.mark.parametrize(
+    "leave_it", [ring_is_lost, dies_with_the_record, dies_once_sent, fails_and_waits]
+)
+def test_no_record_stays_behind_when_the_databases_clock_goes_back(
+    dispatched: Outbox, leave_it: Callable[[Outbox], None]
+) -> None:
+    leave_it(dispatched)
+    dispatched.clock.step(-timedelta(minutes=5))
+    for _ in range(10):  # the step, a lease, the quarantine, and a little
+        dispatched.wait(minutes=1)
+        dispatched.run()
+
+    assert list(dispatched.entries().values()) == ["delivered"]
+    assert dispatched.api.people[PERSON]["training_status"] == "deferred"
+    assert len(dispatched.api.writes) <= 2
 
 
 def test_a_rescued_record_refuses_its_old_holder(dispatched: Outbox) -> None:
