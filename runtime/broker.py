@@ -158,19 +158,24 @@ class _Rings(Consumer):
         Dramatiq's consumer would stop over it for a while. Some of it would be delayed in memory,
         or end the worker thread that gets it.
         """
-        message, problem = None, "it is no message"
         try:
             message = Message.decode(text)
-            if message.actor_name not in self._broker.actors:
-                problem = "it is for an actor that this version does not have"
-            elif message.queue_name == self._queue and message.options == {}:
-                return message
-            else:
-                problem = "it is not of our making"
+            problem = self._problem(message)
         except Exception:  # whatever the bytes make of the decoder
-            pass
+            message, problem = None, "it is no message"
+        if problem is None:
+            return message
         self._broker.unreadable += 1
         logger.warning("message_unreadable", queue=self._queue, problem=problem)
+        return None
+
+    def _problem(self, message: Any) -> str | None:
+        """Say why a message cannot be used; None when it can."""
+        ours = (message.queue_name, message.options) == (self._queue, {})
+        if not ours or not isinstance(message.message_id, str):
+            return "it is not of our making"
+        if message.actor_name not in self._broker.actors:
+            return "it is for an actor that this version does not have"
         return None
 
     def ack(self, message: MessageProxy) -> None:

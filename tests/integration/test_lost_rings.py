@@ -1,26 +1,18 @@
-"""Rings that come twice, or to two at once: one takes the record, and one call is made."""
+"""Rings whose sending or fetching got no reply: they come again, and one call is made."""
 
-import threading
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from typing import Any
 
 import dramatiq
 import pytest
-from dramatiq.brokers import redis as dramatiq_redis
-from dramatiq.common import current_millis
 
 from outbox.relay import Relay, Ring
 from pillarbox.world import wait_until
 from runtime import redis as runtime_redis
 from runtime.broker import Doorbell
-from runtime.redis import Redis
 from schema.events import ParticipantDeferred, ParticipantResumed
 from schema.keys import LeaseToken, RecordId
-from schema.outcomes import Delivered
 from schema.states import Lane
-from tests.support.api import Scripted
-from tests.support.builders import ACTIVE
 from tests.support.outbox import TIMING, Outbox
 from tests.support.proxy import Proxy, Swallow
 from tests.support.servers import RedisServer
@@ -116,62 +108,29 @@ def test_an_enqueue_whose_reply_was_lost_is_rung_again_and_called_once(
     assert known.api.operations == ["resume"]
 
 
-class Ahead(Doorbell):
-    """The broker of a machine whose clock is two minutes ahead."""
-
-    def _dispatch(self, command: str) -> Any:
-        dispatch = super()._dispatch(command)
-
-        def ahead(queue_name: str, *args: Any) -> Any:
-            _skew.by = 120_000
-            try:
-                return dispatch(queue_name, *args)
-            finally:
-                _skew.by = 0
-
-        return ahead
-
-
-class _Skew(threading.local):
-    by = 0
-
-
-_skew = _Skew()
-
-
-@pytest.fixture
-def skewed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def skewed_millis() -> int:
-        return current_millis() + _skew.by
-
-    monkeypatch.setattr(dramatiq_redis, "current_millis", skewed_millis)
-
-
-@pytest.mark.usefixtures("skewed")
-def test_a_worker_whose_clock_is_ahead_takes_messages_from_others_and_no_call_is_made_twice(
-    known: Outbox, redis: Redis
+def test_a_ring_that_was_fetched_and_lost_comes_again_to_the_same_worker(
+    known: Outbox, redis_server: RedisServer
 ) -> None:
-    """Fault 18: by its clock every other worker has been silent for two minutes."""
-    held = threading.Event()
-    answer = Scripted(
-        outcome=Delivered(accepted={**ACTIVE, "training_status": "active"}),
-        executed=True,
-        meanwhile=lambda: _wait(held),
-    )
-    known.api.then(answer)
-    _want(known)
-    punctual = Worker(known, Doorbell(redis, "t"))
-    ahead = Worker(known, Ahead(redis, "t"))
-    a_relay(known, Doorbell(redis, "t")).run_once()
-    with punctual.at_work():
-        assert wait_until(lambda: known.api.writes == ["resume"], timeout=AT_MOST_S, every=0.01)
-        with ahead.at_work():
-            assert wait_until(lambda: ahead.told != [], timeout=AT_MOST_S, every=0.01)
-            held.set()
+    """Fault 13: Redis gave it away, and the worker never saw it."""
+    with ExitStack() as ends:
+        proxy = ends.enter_context(Proxy("127.0.0.1", redis_server.port))
+        through = runtime_redis.connect(f"redis://127.0.0.1:{proxy.port}/0", reply_timeout=1)
+        past = runtime_redis.connect(redis_server.url)
+        ends.enter_context(closing(through))
+        ends.enter_context(closing(past))
+        bell = Doorbell(past, "t")
+        relay = a_relay(known, bell)
+        worker = Worker(known, Doorbell(through, "t"))
+        proxy.mode = Swallow(asked=rb"LPOP", reply=ACTOR.encode())
+        _want(known)
+        relay.run_once()
+        with worker.at_work():
+            assert wait_until(lambda: proxy.count == 1, timeout=AT_MOST_S, every=0.01)
+            assert bell.waiting(QUEUE) == 0
+            known.wait(seconds=TIMING.ring.total_seconds() + 1)
+            relay.run_once()
+            relay.run_once()
+            assert wait_until(lambda: known.api.writes == ["resume"], timeout=AT_MOST_S)
 
-    assert ahead.told == punctual.told, "the message in hand was given to both"
+    assert len(worker.told) == 1
     assert known.api.operations == ["resume"]
-
-
-def _wait(event: threading.Event) -> None:
-    assert event.wait(AT_MOST_S)
