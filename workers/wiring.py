@@ -207,7 +207,7 @@ class Wiring:
             clock=self.clock,
             timing=self.timing(destination),
             pace=self.paces[destination.name],
-            make_call=self._make_call(destination, contract),
+            make_call=self.make_call_of(destination, contract),
             dice=random.Random(),
             generation=self.generations.get(destination.name, 1),
         )
@@ -219,7 +219,7 @@ class Wiring:
         """Whether the database was bound anew since this process was started: it is to end."""
         return any(one.bound_anew for one in self.deliverers)
 
-    def _make_call(self, destination: Destination, contract: Contract) -> MakeCall:
+    def make_call_of(self, destination: Destination, contract: Contract) -> MakeCall:
         client = self.client(destination)
 
         def make_call(call: Call, record: Record, kin: Sequence[Record], send_by: float) -> Came:

@@ -110,8 +110,13 @@ def _said(number: int, event: str, **fields: object) -> Event:
     return decode({"event": event, "source_id": f"E-{number}", **fields})
 
 
+def a_person(number: int) -> str:
+    """Give the id of one of the forty."""
+    return str(uuid5(NAMESPACE_URL, f"sandbox:participants:c{number}"))
+
+
 def _linked(number: int) -> Event:
-    person = str(uuid5(NAMESPACE_URL, f"sandbox:participants:c{number}"))
+    person = a_person(number)
     return _said(number, "participant_linked", participant_id=person, course_identifier=ECT)
 
 
