@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from outbox import entries
 from outbox.entries import Swept
+from outbox.standing import Tried
 from records import store
 from runtime.bulk import among
 from runtime.prepared import Prepared
@@ -39,6 +40,10 @@ from schema.tables import attempt, record
 
 MAX_ANSWER = 4_000
 """Characters of an answer that are kept: enough for every complaint of the API in full."""
+
+
+NEVER_SENT = "not sent: its slot was too old"
+"""Detail of an attempt whose mark was taken back: nobody was called."""
 
 
 # Made once: these run for every call.
@@ -358,6 +363,37 @@ def since(connection: Connection, destination: str, moment: datetime) -> list[Pa
             settled=outcome is not None,
         )
         for grant_id, lane, marked, answered, outcome in rows
+    ]
+
+
+def latest(
+    connection: Connection,
+    destination: str,
+    *,
+    marked_since: datetime,
+    answered_since: datetime,
+    limit: int,
+) -> list[Tried]:
+    """Read the latest calls that say something of the destination, the last one marked first.
+
+    A 429 or a refused key says nothing of it, nor what never left here.
+    """
+    nothing_said = (OutcomeName.THROTTLED.value, OutcomeName.KEY_REFUSED.value)
+    rows = connection.execute(
+        select(attempt.c.record_id, attempt.c.outcome, attempt.c.status)
+        .where(
+            attempt.c.destination == destination,
+            attempt.c.marked_at >= marked_since,
+            attempt.c.answered_at >= answered_since,
+            attempt.c.outcome.not_in(nothing_said),
+            attempt.c.detail.is_distinct_from(NEVER_SENT),
+        )
+        .order_by(attempt.c.marked_at.desc(), attempt.c.id.desc())
+        .limit(limit)
+    )
+    return [
+        Tried(record_id=record_id, outcome=OutcomeName(outcome), status=status)
+        for record_id, outcome, status in rows
     ]
 
 

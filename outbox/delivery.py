@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from outbox import attempts, bindings, entries, gates
+from outbox import attempts, bindings, entries
 from outbox.admission import (
     CREATES,
     Decision,
@@ -29,22 +29,24 @@ from outbox.admission import (
 )
 from outbox.decided import may_heal, settled_without_call, waits, wake
 from outbox.errors import QuotaAway
-from outbox.gates import Gate
+from outbox.gates import Gates, release
 from outbox.relay import Ring
 from outbox.retry import (
-    KEY_RECHECK,
-    After,
     Moment,
+    Shut,
     Timing,
     after,
     bury,
     carried,
     not_merged,
     put_back,
+    shut_by,
 )
-from records import reads, store
-from records.fold import Folded, accept, release
+from outbox.standing import Ajar, Open
+from records import fold, reads, store
+from records.fold import Folded, accept
 from records.reads import Seen
+from runtime import metrics
 from runtime.clock import Clock
 from runtime.database import Database
 from runtime.points import Point, reach
@@ -60,6 +62,9 @@ logger = structlog.get_logger(__name__)
 LONGEST_WAIT_HERE = timedelta(seconds=1)
 """How long a worker waits for a slot with a record in hand. A longer wait gives the record back,
 so that a newer version of it, or a pause, is not kept waiting with it."""
+
+LEFT_TO_OTHERS = timedelta(minutes=1)
+"""How soon a record is due again that a process took which speaks for another destination."""
 
 QUOTA_AWAY = timedelta(seconds=5)
 """How soon to try again when Redis cannot be asked for a slot."""
@@ -131,12 +136,33 @@ class Ended(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Held:
+    record: Record
+    kin: tuple[Record, ...]
+    writes: Writes | None
+    """None when the database has been bound anew since this process was started."""
+    probe: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Heard:
+    came: Came
+    key_print: str | None
+    """Names the key that the call was made with."""
+    shut: Shut | None
+    """What the answer says to everybody, whatever has become of the record."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Taken:
     record: Record
     kin: tuple[Record, ...]
     call: Call
     at: datetime
     """When it was decided: the call begins no earlier."""
+    probe: str | None = None
+    """Under which name this call tries a gate; it decides whether all others may go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,10 +187,15 @@ class Deliverer:
         pace: Pace,
         make_call: MakeCall,
         dice: Random,
+        gates: Gates | None = None,
         sleep: Callable[[float], None] = time.sleep,
         generation: int = 1,
     ) -> None:
-        """*generation* is the binding's when this process was started: see `bindings.Standing`."""
+        """*generation* is the binding's when this process was started: see `bindings.Standing`.
+
+        Without *gates* the key is called like the destination, and never seen to change.
+        """
+        self._gates = gates or Gates(destination=destination, key_name=destination)
         self._database = database
         self._contract = contract
         self._destination = destination
@@ -180,7 +211,19 @@ class Deliverer:
 
     def deliver(self, ring: Ring) -> Ended:
         """Answer a ring: take the record, call if that is what comes next, settle."""
-        taken = self._take(ring)
+        now = self._clock.now()
+        held = self._take(ring, now)
+        if isinstance(held, Ended):
+            return held
+        ended = self._with(held, now)
+        if held.probe is not None:
+            self._end_probe(held.probe)  # after an error it ends with the lease, as the record's
+        return ended
+
+    def _with(self, held: _Held, now: datetime) -> Ended:
+        if held.writes is None:
+            return self._not_ours(held.record, now)
+        taken = self._decided(held, held.writes, now) or self._without_call(held, now)
         if isinstance(taken, Ended):
             return taken
         grant = None
@@ -199,16 +242,19 @@ class Deliverer:
             self._pace.unused(grant)
             return Ended.MOVED_ON
         reach(Point.MARK_COMMITTED)
+        # Before the call: a key that is changed meanwhile is then one that nobody has refused.
+        key_print = self._gates.key_print()
         came = self._make_call(taken.call, taken.record, taken.kin, marked.send_by)
         reach(Point.ANSWERED)
-        self._date_slot(grant, came)
+        heard = self._heard(came, key_print)
+        self._date_slot(grant, heard)
         reach(Point.SLOT_DATED)
-        return self._settle(taken, marked, came)
+        metrics.CALLS.labels(outcome=name_of(came.outcome).value).inc()
+        return self._settle(taken, marked, heard)
 
     # take
 
-    def _take(self, ring: Ring) -> _Taken | Ended:
-        now = self._clock.now()
+    def _take(self, ring: Ring, now: datetime) -> _Held | Ended:
         until = now + self._timing.lease
         with self._database.at_once() as connection:
             found = store.take_with_kin(
@@ -218,33 +264,33 @@ class Deliverer:
                 until=until,
                 open_at=now,
                 generation=self._generation,
+                key_name=self._gates.key_name,
             )
             reach(Point.TAKE_UNCOMMITTED)
         reach(Point.TAKE_COMMITTED)
         if found is None:
             return self._not_taken(ring, now)
-        if found.writes is None:
-            return self._not_ours(found.record, now)
-        taken = self._decided(found, found.writes, now)
-        return self._without_call(found.record, now) if taken is None else taken
+        return _Held(record=found.record, kin=tuple(found.kin), writes=found.writes)
 
     def _not_ours(self, record: Record, now: datetime) -> Ended:
         """Leave it to those who were started under the binding that is in force."""
         self.bound_anew = True
         logger.error("bound_anew", destination=self._destination, record_key=str(record.key))
         with self._database.transaction() as connection:
-            self._give_back(connection, record, Reason.GATE, now + KEY_RECHECK)
+            self._give_back(connection, record, Reason.GATE, now + LEFT_TO_OTHERS)
         return Ended.NOT_OURS
 
-    def _decided(self, found: store.Taken, writes: Writes, now: datetime) -> _Taken | None:
-        record, kin = found.record, tuple(found.kin)
-        decision = with_leave(decide(record, kin, self._contract, now), writes, now)
+    def _decided(self, held: _Held, writes: Writes, now: datetime) -> _Taken | None:
+        decision = with_leave(decide(held.record, held.kin, self._contract, now), writes, now)
         if not isinstance(decision, Go):
             return None
-        return _Taken(record=record, kin=kin, call=decision.call, at=now)
+        return _Taken(
+            record=held.record, kin=held.kin, call=decision.call, at=now, probe=held.probe
+        )
 
-    def _without_call(self, taken: Record, now: datetime) -> _Taken | Ended:
+    def _without_call(self, held: _Held, now: datetime) -> _Taken | Ended:
         """Settle what needs no call, decided anew with the family locked: it may have changed."""
+        taken = held.record
         with self._database.transaction() as connection:
             family = store.of_family(connection, taken.destination, taken.family, lock=True)
             record = next((one for one in family if one.id == taken.id), None)
@@ -253,7 +299,9 @@ class Deliverer:
             kin = [one for one in family if one.id != record.id]
             decision = self._leave(connection, decide(record, kin, self._contract, now), now)
             if isinstance(decision, Go):
-                return _Taken(record=record, kin=tuple(kin), call=decision.call, at=now)
+                return _Taken(
+                    record=record, kin=tuple(kin), call=decision.call, at=now, probe=held.probe
+                )
             settled, closed = settled_without_call(record, decision, self._contract, now)
             store.update_held(connection, settled, record.token)
             entries.close(connection, closed, now=now)
@@ -265,18 +313,37 @@ class Deliverer:
             return decision
         return with_leave(decision, bindings.writes(connection, self._destination), now)
 
-    def _not_taken(self, ring: Ring, now: datetime) -> Ended:
-        """Say why there was nothing to take; what only a shut gate stopped waits for it."""
+    def _not_taken(self, ring: Ring, now: datetime) -> _Held | Ended:
+        """Take what only a gate stopped: as its probe, or to give it back until the gate opens."""
+        until = now + self._timing.lease
         with self._database.transaction() as connection:
-            shut = gates.shut_now(connection, self._destination, now)
-            if shut is None:
-                return Ended.STALE
-            until = now + self._timing.lease
+            # The record first, then the gates: in the order in which settling locks them.
             record = store.take(connection, ring.record_id, ring.token, until=until)
             if record is None:
                 return Ended.STALE
-            self._give_back(connection, record, Reason.GATE, shut.until or now + KEY_RECHECK)
-        return Ended.GATE
+            standing = self._gates.standing(connection, now)
+            probe = f"{record.id}/{record.token}"
+            match standing:
+                case Ajar(free=True) if self._gates.claim(
+                    connection, standing, probe, now=now, until=until
+                ):
+                    logger.info("gate_probed", record_key=str(record.key))
+                case Open():
+                    probe = None
+                case _:
+                    self._give_back(connection, record, Reason.GATE, now)
+                    return Ended.GATE
+            family = store.of_family(connection, record.destination, record.family)
+            stands = bindings.standing(connection, self._destination)
+        ours = stands is not None and stands.generation == self._generation
+        kin = tuple(one for one in family if one.id != record.id)
+        writes = stands.writes if stands is not None and ours else None
+        return _Held(record=record, kin=kin, writes=writes, probe=probe)
+
+    def _end_probe(self, probe: str) -> None:
+        """Let another one try, where this call has said nothing of the gate."""
+        with self._database.transaction() as connection:
+            release(connection, probe)
 
     def _give_back(
         self, connection: Connection, record: Record, reason: Reason, due_at: datetime
@@ -347,7 +414,7 @@ class Deliverer:
         """Take a mark back: its slot came too long ago to be sure of, and nothing has left."""
         now = self._clock.now()
         unsent = attempts.Settled(
-            outcome=OutcomeName.TRANSIENT, answered_at=now, detail="not sent: its slot was too old"
+            outcome=OutcomeName.TRANSIENT, answered_at=now, detail=attempts.NEVER_SENT
         )
         with self._database.transaction() as connection:
             attempts.settle(connection, attempt, unsent)
@@ -355,7 +422,7 @@ class Deliverer:
             if fresh is None or fresh.token != taken.record.token:
                 return
             writes = taken.call.request.writes
-            folded = release(fresh) if writes else Folded(record=fresh)
+            folded = fold.release(fresh) if writes else Folded(record=fresh)
             self._give_back(connection, folded.record, Reason.QUOTA, now)
             entries.close(connection, folded.closed, now=now)
 
@@ -371,25 +438,41 @@ class Deliverer:
                 return
             opened = attempts.unsent(connection, fresh, now=now)
             mine = fresh.mark is not None and fresh.mark.attempt in opened
-            folded = release(fresh) if mine else Folded(record=fresh)
+            folded = fold.release(fresh) if mine else Folded(record=fresh)
             self._give_back(connection, folded.record, Reason.QUOTA, now + LET_GO_FOR)
             entries.close(connection, folded.closed, now=now)
 
     # settle
 
-    def _date_slot(self, grant: Grant, came: Came) -> None:
-        if isinstance(came.outcome, Throttled):
-            self._pace.refused(grant, came.outcome.retry_after)
+    def _heard(self, came: Came, key_print: str | None) -> _Heard:
+        now = self._clock.now()
+        moment = Moment(now=now, server_now=came.server_date or now, dice=self._dice)
+        shut = shut_by(came.outcome, self._timing, moment)
+        return _Heard(came=came, key_print=key_print, shut=shut, at=now)
+
+    def _date_slot(self, grant: Grant, heard: _Heard) -> None:
+        shut = heard.shut
+        if (
+            isinstance(heard.came.outcome, Throttled)
+            and shut is not None
+            and shut.until is not None
+        ):
+            # What others have used is booked for as long as the gate is shut: then there is a slot
+            # for the probe.
+            self._pace.refused(grant, shut.until - heard.at)
         else:
             self._pace.answered(grant)
 
-    def _settle(self, taken: _Taken, marked: _Marked, came: Came) -> Ended:
+    def _settle(self, taken: _Taken, marked: _Marked, heard: _Heard) -> Ended:
         def settle() -> Ended:
-            if self._settle_usual(taken, marked, came):
+            if self._settle_usual(taken, marked, heard.came):
                 return Ended.SETTLED
-            return self._settle_once(taken, marked.attempt, came)
+            return self._settle_once(taken, marked.attempt, heard)
 
-        return self._patiently(settle)
+        ended = self._patiently(settle)
+        if ended is Ended.LATE:
+            metrics.LATE_SETTLES.inc()
+        return ended
 
     def _patiently(self, deed: Callable[[], Result]) -> Result:
         """Do something on the database, and again where its trouble came in between."""
@@ -408,8 +491,10 @@ class Deliverer:
         """Settle a write that was done, in one round trip; False when it is not as usual as that.
 
         The database says whether it is: nobody changed the record since the mark, nobody waits for
-        it. So what `_settle_once` reads again first is known here.
+        it. So what `_settle_once` reads again first is known here. A probe also opens its gate.
         """
+        if taken.probe is not None:
+            return False
         if not (isinstance(came.outcome, Delivered) and taken.call.request.writes):
             return False
         now = self._clock.now()
@@ -431,15 +516,17 @@ class Deliverer:
             _tell(taken, came, folded.record)
         return done
 
-    def _settle_once(self, taken: _Taken, attempt: AttemptId, came: Came) -> Ended:
-        now = self._clock.now()
+    def _settle_once(self, taken: _Taken, attempt: AttemptId, heard: _Heard) -> Ended:
+        now, came = self._clock.now(), heard.came
         with self._database.transaction() as connection:
             family = store.of_family(
                 connection, taken.record.destination, taken.record.family, lock=True
             )
             record = next((one for one in family if one.id == taken.record.id), None)
             if record is None or record.token != taken.record.token:
+                # Too late for the record; what the answer says of the key and the API still holds.
                 attempts.settle(connection, attempt, _written(came, now))
+                self._tell_gates(connection, taken, heard, now)
                 logger.warning("late_settle", record_key=str(taken.record.key))
                 return Ended.LATE
             if record.state is not RecordState.TAKEN:
@@ -448,10 +535,10 @@ class Deliverer:
                 return Ended.SETTLED
             kin = [one for one in family if one.id != record.id]
             ended = self._ended(taken, record, kin, came, now)
-            written = self._linked(connection, taken, ended.folded.record, now)
+            written = self._linked(connection, taken, ended.record, now)
             if taken.record.missing and written.reason is Reason.SAME_PERSON_TWICE:
                 # Not followed: what is there is another record's, and says nothing of this one.
-                ended = After(folded=Folded(record=record))
+                ended = Folded(record=record)
                 written = _twice(record.but(missing=False, look_first=False))
             attempts.settle_with(
                 connection,
@@ -459,34 +546,37 @@ class Deliverer:
                 _written(came, now),
                 written=written,
                 token=record.token,
-                closed=ended.folded.closed,
+                closed=ended.closed,
                 now=now,
             )
             _wake(connection, kin, now, moved=_moved(record, written))
-            if ended.shut is not None:
-                gates.shut(
-                    connection,
-                    self._destination,
-                    Gate(
-                        reason=ended.shut.reason,
-                        until=ended.shut.until,
-                        since=now,
-                        detail=ended.shut.detail,
-                    ),
-                )
+            self._tell_gates(connection, taken, heard, now)
             reach(Point.SETTLE_UNCOMMITTED)
         reach(Point.SETTLE_COMMITTED)
         _tell(taken, came, written)
         return Ended.SETTLED
 
+    def _tell_gates(
+        self, connection: Connection, taken: _Taken, heard: _Heard, now: datetime
+    ) -> None:
+        """Let the gates hear; after the record is written, so that rows are locked in one order."""
+        self._gates.heard(
+            connection,
+            heard.came,
+            shutting=heard.shut,
+            probe=taken.probe,
+            key_print=heard.key_print,
+            now=now,
+        )
+
     def _ended(
         self, taken: _Taken, record: Record, kin: Sequence[Record], came: Came, now: datetime
-    ) -> After:
+    ) -> Folded:
         if not taken.call.request.writes and not _same_thing(taken, record, kin):
             # It was linked to another remote thing meanwhile: this says nothing of that one.
-            return After(folded=Folded(record=put_back(record, Reason.LOOK_FIRST, now)))
+            return Folded(record=put_back(record, Reason.LOOK_FIRST, now))
         if isinstance(came.outcome, Delivered):
-            return After(folded=self._delivered(taken, record, came.outcome, now))
+            return self._delivered(taken, record, came.outcome, now)
         return after(
             came.outcome,
             record,

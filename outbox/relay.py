@@ -12,12 +12,14 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from outbox import attempts, bindings, entries, gates
+from outbox import attempts, bindings, entries
 from outbox.admission import Decision, Go, agreeing, allowance, decide, with_leave
 from outbox.decided import may_heal, settled_without_call, wake
 from outbox.entries import Entry
+from outbox.gates import Gates
 from outbox.rebind import Keeper
 from outbox.retry import Timing, lapse
+from outbox.standing import Ajar, Open, Standing
 from records import store
 from records.fold import (
     BUSY,
@@ -51,6 +53,11 @@ ADMIT_BATCH = 500
 SPARE = 50
 """How many records more than the quota has room for are looked at: some need no call, and are then
 out of the way. More are read in vain while the quota is full."""
+
+UNDECIDED_FOR = timedelta(seconds=30)
+"""How long a due record waits behind others for the quota before it is looked at though there is no
+room for it: many need no call, and must not wait for those that do. Less, and a backlog that moves
+fast is looked at twice; more, and people see for longer what is not so."""
 
 RESCUE_BATCH = 500
 """Records rescued in one transaction."""
@@ -95,6 +102,7 @@ class Floors:
 
     entry: EntryId | None = None
     due: dict[Lane, datetime] = field(default_factory=dict[Lane, datetime])
+    decided: dict[Lane, datetime] = field(default_factory=dict[Lane, datetime])
     forgotten_at: float = float("-inf")
 
 
@@ -112,9 +120,12 @@ class Relay:
         settle: timedelta,
         dispatch: Callable[[Sequence[Ring]], None],
         room: Callable[[Lane, int], int],
+        gates: Gates | None = None,
     ) -> None:
         """*dispatch* puts rings on the queue; *room(lane, on the queue)* says how many more the
-        quota can carry in the next seconds."""
+        quota can carry in the next seconds. Without *gates* the key is called like the destination.
+        """
+        self._gates = gates or Gates(destination=destination, key_name=destination)
         self._database = database
         self._contract = contract
         self._destination = destination
@@ -230,7 +241,7 @@ class Relay:
         floor = self._floors.due.get(Lane.LIVE)
         if store.any_due(connection, self._destination, Lane.LIVE, now=now, floor=floor):
             return 0
-        if gates.shut_now(connection, self._destination, now) is not None:
+        if not isinstance(self._gates.standing(connection, now), Open):
             return 0
         on_the_queue = store.on_the_queue(connection, self._destination)
         return self._room(Lane.LIVE, on_the_queue.get(Lane.LIVE, 0))
@@ -289,11 +300,33 @@ class Relay:
                 connection, self._destination, lane, now=now, floor=self._floors.due.get(lane)
             ):
                 return 0, []
-            shut = gates.shut_now(connection, self._destination, now)
-            on_the_queue = store.on_the_queue(connection, self._destination)
-        room = 0 if shut else self._room(lane, on_the_queue.get(lane, 0))
-        if room <= 0:
-            return 0, []
+            standing = self._gates.standing(connection, now)
+            out = store.on_the_queue(connection, self._destination).get(lane, 0)
+            room = self._room_for(connection, lane, standing, out)
+        if room > 0:
+            admitted, rings, left = self._admit_some(lane, now, room, standing)
+            return admitted + (
+                self._decide(lane, now, standing, UNDECIDED_FOR) if left else 0
+            ), rings
+        moving = out > 0 and isinstance(standing, Open)
+        return self._decide(lane, now, standing, UNDECIDED_FOR if moving else timedelta(0)), []
+
+    def _room_for(
+        self, connection: Connection, lane: Lane, standing: Standing, on_the_queue: int
+    ) -> int:
+        """Say how many may be dispatched: one, for all lanes, while a gate waits for its probe."""
+        match standing:
+            case Open():
+                return self._room(lane, on_the_queue)
+            case Ajar(free=True) if not store.any_dispatched(connection, self._destination):
+                return min(1, self._room(lane, 0))
+            case _:
+                return 0
+
+    def _admit_some(
+        self, lane: Lane, now: datetime, room: int, standing: Standing
+    ) -> tuple[int, list[Ring], bool]:
+        """Dispatch as many as there is room for; says as well whether some were left over."""
         limit = min(ADMIT_BATCH, room + SPARE)
         with self._database.transaction() as connection:
             due = store.claim_due(
@@ -305,7 +338,10 @@ class Relay:
                 floor=self._floors.due.get(lane),
             )
             if not due:
-                return 0, []
+                return 0, [], False
+            if isinstance(standing, Ajar):
+                # A record that fails by its own fault must not be the probe again and again.
+                due.sort(key=lambda one: one.tries)
             admitting = Admitting(connection, self._contract, self._destination, now, room)
             going = admitting.run(due)
             marked = store.dispatch_all(connection, going, until=now + self._timing.ring)
@@ -314,10 +350,35 @@ class Relay:
         if admitting.full:
             # Nothing earlier than the first one left over needs to be looked for again.
             self._floors.due[lane] = admitting.full
-        elif len(due) == limit and due[-1].due_at is not None:
-            self._floors.due[lane] = due[-1].due_at
+        elif len(due) == limit:
+            self._floors.due[lane] = max(one.due_at for one in due if one.due_at is not None)
         rings = [Ring(record_id=one.id, token=one.token, lane=lane) for one in marked]
-        return admitting.moved, rings
+        return admitting.moved, rings, admitting.full is not None
+
+    def _decide(self, lane: Lane, now: datetime, standing: Standing, due_for: timedelta) -> int:
+        """Decide about records that cannot be dispatched now; many need no call at all.
+
+        Those that do need one are marked with what they wait for, so that they are not decided about
+        again, and stay where they are in line. One batch a round.
+        """
+        by, floor = now - due_for, self._floors.decided.get(lane)
+        with self._database.reading() as connection:
+            if not store.any_undecided(connection, self._destination, lane, now=by, floor=floor):
+                self._floors.decided[lane] = by
+                return 0
+        with self._database.transaction() as connection:
+            due = store.claim_undecided(
+                connection, self._destination, lane, now=by, limit=ADMIT_BATCH, floor=floor
+            )
+            admitting = Admitting(connection, self._contract, self._destination, now, len(due))
+            waiting = admitting.run(due)
+            reason = Reason.QUOTA if isinstance(standing, Open) else Reason.GATE
+            store.decided(connection, waiting, reason)
+            reach(Point.ADMIT_UNCOMMITTED)
+        reach(Point.ADMIT_COMMITTED)
+        if due and due[-1].due_at is not None:
+            self._floors.decided[lane] = due[-1].due_at
+        return admitting.moved + len(waiting)
 
 
 class Admitting:
@@ -339,7 +400,7 @@ class Admitting:
         self._writes: Writes | None = None
         self.moved = 0
         self.full: datetime | None = None
-        """Due time of the first record left over because the quota has no room for it."""
+        """Due time of the earliest record left over because there is no room for it."""
 
     def run(self, due: Sequence[Record]) -> list[Record]:
         """Close, park or put aside what needs no call now; give what is to be dispatched."""
@@ -347,9 +408,10 @@ class Admitting:
         going: list[Record] = []
         changed: list[Record] = []
         closed: dict[EntryId, Closed] = {}
-        for one in due:
+        for place, one in enumerate(due):
             if len(going) >= self._room:
-                self.full = self.full or one.due_at
+                left = [other.due_at for other in due[place:] if other.due_at is not None]
+                self.full = min(left, default=None)
                 break
             family = kin[one.family]
             others = [other for other in family if other.id != one.id]

@@ -76,19 +76,11 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shut:
-    """The gate of the destination is to be shut."""
+    """What an answer says to everybody: a gate is to be shut."""
 
     reason: GateReason
     until: datetime | None
     detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class After:
-    """The record as it then is, what is closed, and whether the gate shuts."""
-
-    folded: Folded
-    shut: Shut | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,15 +102,14 @@ def backoff(tries: int, dice: Random) -> timedelta:
 
 def after(
     outcome: Outcome, record: Record, call: Call, *, cause: str, timing: Timing, moment: Moment
-) -> After:
+) -> Folded:
     """Say what becomes of a taken record after an outcome other than `Delivered`."""
     if isinstance(outcome, InDoubt):
-        return After(folded=Folded(record=_doubt(record, outcome, timing, moment)))
+        return Folded(record=_doubt(record, outcome, timing, moment))
     asked = _Asked(call=call, cause=cause, entries=carried(record, call))
     # A look-up never takes the mark off: the doubt it was to settle is still one.
     freed = release(record) if call.request.writes else Folded(record=record)
-    ended, shut = _rule(outcome, freed.record, asked, timing, moment)
-    return After(folded=replace(freed, record=ended), shut=shut)
+    return replace(freed, record=_rule(outcome, freed.record, asked, moment))
 
 
 def carried(record: Record, call: Call) -> tuple[EntryId, ...]:
@@ -127,6 +118,23 @@ def carried(record: Record, call: Call) -> tuple[EntryId, ...]:
     if call.move and record.path:
         entries.add(record.path[0].stamp.entry)
     return tuple(sorted(entries))
+
+
+def shut_by(outcome: Outcome, timing: Timing, moment: Moment) -> Shut | None:
+    """Say what an outcome shuts for everybody, whatever has become of its record."""
+    match outcome:
+        case Throttled(retry_after=wait):
+            until = moment.now + (wait or _to_next_window(moment, timing.window))
+            detail = "the API answered 429, too many requests"
+            return Shut(reason=GateReason.THROTTLED, until=until, detail=detail)
+        case KeyRefused(status=0):
+            detail = "the key cannot be read or sent; see `pillarbox check`"
+            return Shut(reason=GateReason.KEY_REFUSED, until=None, detail=detail)
+        case KeyRefused(status=status):
+            detail = f"the API answered {status}: it does not accept the key"
+            return Shut(reason=GateReason.KEY_REFUSED, until=None, detail=detail)
+        case _:
+            return None
 
 
 def lapse(record: Record, *, timing: Timing, now: datetime) -> Record:
@@ -173,35 +181,32 @@ class _Asked:
     entries: tuple[EntryId, ...]
 
 
-def _rule(
-    outcome: Outcome, record: Record, asked: _Asked, timing: Timing, moment: Moment
-) -> tuple[Record, Shut | None]:
+def _rule(outcome: Outcome, record: Record, asked: _Asked, moment: Moment) -> Record:
     call = asked.call
     match outcome:
         case AlreadyThere():
-            return _look(record, call, moment), None
-        case Throttled(retry_after=wait):
-            return _throttled(record, wait, timing, moment)
+            return _look(record, call, moment)
+        case Throttled() | KeyRefused():
+            # Due at once: it is the gate that stops it, for as long as that is shut.
+            return put_back(record, Reason.GATE, moment.now)
         case Transient(detail=detail):
-            return _failed(record, call, detail, moment), None
+            return _failed(record, call, detail, moment)
         case Later(refusals=refusals):
             until = _tomorrow_there(moment)
             wait = Problem(reason=Reason.SNOOZED, detail=_words(refusals), operation=call.operation)
-            return replace(put_off(record, Reason.SNOOZED, until), problem=wait, takes=0), None
+            return replace(put_off(record, Reason.SNOOZED, until), problem=wait, takes=0)
         case Refused():
-            return _refused(record, asked, outcome, moment), None
-        case KeyRefused(status=status):
-            return _key_refused(record, status, moment)
+            return _refused(record, asked, outcome, moment)
         case InvalidHere(field=field, detail=detail):
             return bury(
                 record,
                 Problem(
                     reason=Reason.INVALID_HERE, detail=detail, field=field, operation=call.operation
                 ),
-            ), None
+            )
         case Conflict(field=field, base=base, ours=ours, theirs=theirs):
             both = both_changed(field, base, ours, theirs)
-            return bury(record, replace(both, operation=call.operation)), None
+            return bury(record, replace(both, operation=call.operation))
         case _:
             raise TypeError(f"{type(outcome).__name__} is settled elsewhere")
 
@@ -231,15 +236,6 @@ def _look(record: Record, call: Call, moment: Moment) -> Record:
         calls=record.calls + 1,
         takes=0,
     )
-
-
-def _throttled(
-    record: Record, wait: timedelta | None, timing: Timing, moment: Moment
-) -> tuple[Record, Shut]:
-    until = moment.now + (wait or _to_next_window(moment, timing.window))
-    detail = "the API answered 429, too many requests"
-    shut = Shut(reason=GateReason.THROTTLED, until=until, detail=detail)
-    return put_back(record, Reason.GATE, until), shut
 
 
 def _to_next_window(moment: Moment, window: timedelta) -> timedelta:
@@ -340,18 +336,6 @@ def _left(record: Record, call: Call) -> bool:
     """Whether anything is wanted beyond what a write carried."""
     moves = len(record.path) - (1 if call.move else 0)
     return moves > 0 or bool(record.pending.keys() - call.fields.keys())
-
-
-def _key_refused(record: Record, status: int, moment: Moment) -> tuple[Record, Shut]:
-    detail = f"the API answered {status}: it does not accept the key"
-    if not status:
-        detail = "the key cannot be read or sent; see `pillarbox check`"
-    shut = Shut(reason=GateReason.KEY_REFUSED, until=None, detail=detail)
-    return put_back(record, Reason.GATE, moment.now + KEY_RECHECK), shut
-
-
-KEY_RECHECK = timedelta(minutes=1)
-"""How soon a record stopped by a refused key looks at the gate again."""
 
 
 def _words(refusals: tuple[Refusal, ...]) -> str:

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -94,7 +94,7 @@ class Control:
         """Read a control resource."""
         return self._ask("GET", path, None)
 
-    def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def put(self, path: str, body: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
         """Replace a control resource."""
         return self._ask("PUT", path, body)
 
@@ -110,7 +110,9 @@ class Control:
             refused += sum(1 for one in requests if one["limited"])
             after = requests[-1]["seq"]
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | Sequence[Any] | None
+    ) -> dict[str, Any]:
         content = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
             self._root + path,

@@ -585,7 +585,7 @@ def _due(
 
 def _settles(record: Record) -> bool:
     """A burst is measured from its first edit: a record edited without end still goes."""
-    return record.reason is Reason.SETTLING
+    return record.reason in (Reason.SETTLING, Reason.QUOTA, Reason.GATE)
 
 
 def _settle_fields(

@@ -43,12 +43,20 @@ from runtime.prepared import Prepared
 from schema.keys import LeaseToken, RecordId, RecordKey, RemoteId
 from schema.record import Mark, Record
 from schema.states import Lane, Reason, RecordState, Writes
-from schema.tables import binding, gate, mapping, record
+from schema.tables import binding, gate, mapping, outbox_entry, record
 
 _ID, _TOKEN, _REVISION = (record.c.keys().index(name) for name in ("id", "token", "revision"))
 
 KEY = frozenset({"destination", "kind", "source_id", "part", "round", "family"})
 """Columns that never change once a record is there."""
+
+ON_THE_WAY = (
+    RecordState.WAITING,
+    RecordState.DISPATCHED,
+    RecordState.TAKEN,
+    RecordState.IN_DOUBT,
+)
+"""States in which nobody needs to do anything for a record to get on."""
 
 # The statements of every single delivery are made once: putting one together costs as much as
 # running it. Their parameters are named apart from the columns.
@@ -86,6 +94,16 @@ _CLAIM_DUE_FROM = Prepared(_next_due.where(_FROM))
 _first_due = select(record.c.id).where(*_DUE).order_by(record.c.due_at, record.c.id).limit(1)
 _ANY_DUE = Prepared(_first_due)
 _ANY_DUE_FROM = Prepared(_first_due.where(_FROM))
+
+_UNDECIDED = (
+    *_DUE,
+    # What is in doubt keeps its reason, and nothing but a call decides about it.
+    record.c.state == _written_out(RecordState.WAITING)[0],
+    or_(
+        record.c.reason.is_(None),
+        record.c.reason.not_in([Reason.QUOTA.value, Reason.GATE.value]),
+    ),
+)
 
 _OF_FAMILY = (
     select(record)
@@ -185,8 +203,19 @@ _TAKE = (
 )
 _TAKE_IF_OPEN = _TAKE.where(
     ~exists().where(
-        gate.c.destination == record.c.destination,
-        or_(gate.c.until.is_(None), gate.c.until > bindparam("open_at")),
+        or_(
+            and_(
+                gate.c.scope == literal_column("'destination'"),
+                gate.c.name == record.c.destination,
+            ),
+            and_(gate.c.scope == literal_column("'key'"), gate.c.name == bindparam("open_key")),
+        ),
+        # One that is over is still there until a probe has shown that it may open.
+        or_(
+            gate.c.reason != literal_column("'paused'"),
+            gate.c.until.is_(None),
+            gate.c.until > bindparam("open_at"),
+        ),
     )
 )
 
@@ -369,6 +398,58 @@ def dispatched(one: Record, *, until: datetime) -> Record:
     )
 
 
+def any_undecided(
+    connection: Connection, destination: str, lane: Lane, *, now: datetime, floor: datetime | None
+) -> bool:
+    """Say whether a record is due that nobody has found to need a call, without locking anything."""
+    query = select(record.c.id).where(*_UNDECIDED).limit(1)
+    return connection.execute(*_from(query, destination, lane, now, floor)).first() is not None
+
+
+def claim_undecided(
+    connection: Connection,
+    destination: str,
+    lane: Lane,
+    *,
+    now: datetime,
+    limit: int,
+    floor: datetime | None,
+) -> list[Record]:
+    """Lock the next records that are due and that nobody has found to need a call."""
+    query = select(record).where(*_UNDECIDED).order_by(record.c.due_at, record.c.id).limit(limit)
+    query, values = _from(query, destination, lane, now, floor)
+    rows = connection.execute(query.with_for_update(skip_locked=True), values)
+    return [from_row(row) for row in rows.all()]
+
+
+def _from(
+    query: Select[Any], destination: str, lane: Lane, now: datetime, floor: datetime | None
+) -> tuple[Select[Any], dict[str, Any]]:
+    values: dict[str, Any] = {
+        "in_destination": destination,
+        "in_lane": lane.value,
+        "due_by": now,
+    }
+    if floor is None:
+        return query, values
+    return query.where(_FROM), values | {"due_from": floor}
+
+
+def decided(connection: Connection, records: Sequence[Record], reason: Reason) -> None:
+    """Write down what locked records that need a call wait for; they stay due as they are."""
+    update_many(connection, record, [{"id": one.id, "reason": reason.value} for one in records])
+
+
+def any_dispatched(connection: Connection, destination: str) -> bool:
+    """Say whether a ring of this destination is out that nobody has answered yet."""
+    query = select(record.c.id).where(
+        record.c.destination == destination,
+        record.c.lease_until.is_not(None),
+        record.c.state == _DISPATCHED,
+    )
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def dispatch_all(
     connection: Connection, records: Sequence[Record], *, until: datetime
 ) -> list[Record]:
@@ -399,12 +480,14 @@ def take(
     *,
     until: datetime,
     open_at: datetime | None = None,
+    key_name: str | None = None,
 ) -> Record | None:
     """Exchange a dispatched token for a lease; None when the message is stale or doubled.
 
     Also None while another record of the same serial key is taken: the relay dispatches this one
     again once its ring is over. The unique index on the serial key is what decides between two.
-    With *open_at*, None as well when the destination's gate is shut at that time.
+    With *open_at*, None as well when a gate of the destination, or of the key *key_name*, lets not
+    everything through at that time.
     """
     values: dict[str, Any] = {
         "taken_id": record_id,
@@ -413,7 +496,7 @@ def take(
         "taken_generation": 0,  # whatever may be written
     }
     if open_at is not None:
-        values["open_at"] = open_at
+        values |= {"open_at": open_at, "open_key": key_name}
     row = _taken_row(connection, _TAKE if open_at is None else _TAKE_IF_OPEN, values)
     return None if row is None else from_row(row[:-1])
 
@@ -442,6 +525,7 @@ def take_with_kin(
     *,
     until: datetime,
     open_at: datetime,
+    key_name: str,
     generation: int,
 ) -> Taken | None:
     """Take a record as `take` does, and read the other records of its family.
@@ -454,6 +538,7 @@ def take_with_kin(
         "taken_until": until,
         "taken_generation": generation,
         "open_at": open_at,
+        "open_key": key_name,
     }
     if connection.dialect.name == "sqlite":
         row = _taken_row(connection, _TAKE_IF_OPEN, values)
@@ -789,6 +874,52 @@ def counts(
     return [
         (RecordState(state), None if reason is None else Reason(reason), number)
         for state, reason, number in rows
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A record that waits, since its oldest open entry was emitted."""
+
+    key: RecordKey
+    reason: str | None
+    waits_for: str | None
+    since: datetime
+
+
+def waiting_since(
+    connection: Connection, destination: str, before: datetime, *, limit: int
+) -> list[Waiting]:
+    """List the records on their way whose oldest open entry is from before then, oldest first.
+
+    By the ids of entries, which grow with time; so only as many entries are read as are listed.
+    """
+    key = (record.c.kind, record.c.source_id, record.c.part, record.c.round)
+    oldest = (
+        select(*key, record.c.reason, record.c.waits_for, record.c.oldest_entry)
+        .where(
+            record.c.destination == destination,
+            record.c.state.in_(_written_out(*ON_THE_WAY)),
+            record.c.oldest_entry.is_not(None),
+        )
+        .order_by(record.c.oldest_entry)
+        .limit(limit)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(oldest, outbox_entry.c.emitted_at)
+        .join(outbox_entry, outbox_entry.c.id == oldest.c.oldest_entry)
+        .where(outbox_entry.c.emitted_at < before)
+        .order_by(oldest.c.oldest_entry)
+    )
+    return [
+        Waiting(
+            key=RecordKey(row.kind, row.source_id, row.part, row.round),
+            reason=row.reason,
+            waits_for=row.waits_for,
+            since=row.emitted_at,
+        )
+        for row in rows
     ]
 
 

@@ -15,15 +15,18 @@ LOCK = 7_236_011
 """PostgreSQL advisory lock: two processes that upgrade at once do it one after the other."""
 
 
-def upgrade(database: Database) -> str:
-    """Bring the database to the newest migration, all or nothing; gives its name."""
+def upgrade(database: Database, *, to: str = "head") -> str:
+    """Bring the database to the newest migration, all or nothing; gives its name.
+
+    *to* stops at an earlier one, as a database of an earlier version is.
+    """
     with database.transaction() as connection:
         if not database.is_sqlite:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    return head()
+        command.upgrade(config, to)
+    return head() if to == "head" else to
 
 
 def current(database: Database) -> str | None:

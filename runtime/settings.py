@@ -44,6 +44,7 @@ KNOWN = (
     "PILLARBOX_QUARANTINE",
     "PILLARBOX_SEND_BY",
     "PILLARBOX_DEADLINE",
+    "PILLARBOX_BREAKER",
     "PILLARBOX_OFFPEAK",
     "PILLARBOX_DESTINATIONS",
     "PILLARBOX_KEY_NAME",
@@ -121,6 +122,8 @@ class Settings:
     deadline: timedelta = timedelta(seconds=30)
     keep_entries: timedelta = timedelta(days=400)
     keep_bodies: timedelta = timedelta(days=90)
+    breaker_failures: int = 10
+    breaker_within: timedelta = timedelta(seconds=60)
     offpeak: str = "22:00-06:00"
     log_format: str = "auto"
     log_level: str = "INFO"
@@ -130,6 +133,7 @@ class Settings:
         """Read and check the environment; raises `InvalidSettings`."""
         given = dict(os.environ if environment is None else environment)
         _refuse_unknown(given)
+        failures, within = quota(given.get("PILLARBOX_BREAKER") or "10/60", "PILLARBOX_BREAKER")
         settings = cls(
             database_url=given.get("DATABASE_URL") or DEFAULT_DATABASE,
             redis_url=given.get("REDIS_URL") or None,
@@ -142,6 +146,8 @@ class Settings:
             deadline=_duration(given, "PILLARBOX_DEADLINE", "30s"),
             keep_entries=_duration(given, "PILLARBOX_KEEP_ENTRIES", "400d"),
             keep_bodies=_duration(given, "PILLARBOX_KEEP_BODIES", "90d"),
+            breaker_failures=failures,
+            breaker_within=within,
             offpeak=_offpeak(given),
             log_format=_choice(given, "LOG_FORMAT", "auto", ("auto", "json", "text")),
             log_level=_choice(

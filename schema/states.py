@@ -97,8 +97,25 @@ class GateReason(StrEnum):
     PAUSED = "paused"
 
 
+class GateScope(StrEnum):
+    """Whom a shut gate stops: everybody with that key, or one destination."""
+
+    KEY = "key"
+    DESTINATION = "destination"
+
+
+SCOPE_OF: Mapping[GateReason, GateScope] = {
+    GateReason.THROTTLED: GateScope.KEY,
+    GateReason.KEY_REFUSED: GateScope.KEY,
+    GateReason.BREAKER: GateScope.DESTINATION,
+    GateReason.PAUSED: GateScope.DESTINATION,
+}
+"""The limit and the key are shared by all that use the key's name; a server's fault and a person's
+pause are about one destination."""
+
 ASLEEP = frozenset({Reason.SHADOW, Reason.REBOUND})
 """Waits that no time ends: writes are allowed, or the record changes."""
+
 HOLDS = frozenset(
     {Reason.VOID_FIRST, Reason.SAME_PERSON_TWICE, Reason.RELINKED, Reason.DOES_NOT_SETTLE}
 )

@@ -36,7 +36,16 @@ from schema.events import (
     MAX_PAYLOAD_BYTES,
     SPACING_ROOM,
 )
-from schema.states import Closed, EntryState, GateReason, Lane, Reason, RecordState
+from schema.states import (
+    SCOPE_OF,
+    Closed,
+    EntryState,
+    GateReason,
+    GateScope,
+    Lane,
+    Reason,
+    RecordState,
+)
 
 metadata: Final = MetaData(
     naming_convention={
@@ -386,18 +395,33 @@ Index(
 )  # stops a second open attempt at one record
 
 
+_OF_A_KEY = [reason for reason, scope in SCOPE_OF.items() if scope is GateScope.KEY]
+
 gate: Final = Table(
     "gate",
     metadata,
-    Column("destination", Text, primary_key=True),
-    Column("reason", Text, nullable=False),
-    Column("until", Instant),
+    Column("scope", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("reason", Text, primary_key=True),
     Column("since", Instant, nullable=False),
+    Column("until", Instant),
+    Column("turn", Integer, nullable=False, server_default="1"),
+    Column("probe", Text),
+    Column("probe_until", Instant),
+    Column("key_print", Text),
     Column("actor", Text),
     Column("detail", Text),
     CheckConstraint(_one_of("reason", GateReason), name="reason_known"),
+    CheckConstraint(_one_of("scope", GateScope), name="scope_known"),
+    # Stops a pause of one destination that stops its neighbours, and a 429 that does not.
+    CheckConstraint(
+        f"(scope = 'key') = ({_one_of('reason', _OF_A_KEY)})", name="scope_of_its_reason"
+    ),
+    # Stops a probe that nobody could take over from a worker that died.
+    CheckConstraint("(probe IS NULL) = (probe_until IS NULL)", name="probe_has_end"),
 )
-"""A shut gate: no call for this destination until then (no end: until a person opens it)."""
+"""What stops calls, a row per reason: several may hold at once, and each ends for itself. A row that
+is over still lets only its probe through, except for a pause."""
 
 
 binding: Final = Table(

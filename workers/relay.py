@@ -6,10 +6,13 @@ from datetime import timedelta
 
 import structlog
 
+from outbox import gates
 from outbox.relay import FoldedMeanwhile, Relay, Round
+from runtime import metrics
 from runtime.log import named
 from runtime.loop import run_every
 from runtime.memory import collect_seldom
+from schema.states import GateReason
 from workers.heartbeat import Heart
 from workers.wiring import Wiring
 
@@ -27,6 +30,7 @@ class RelayLoop:
     """Rounds over all destinations, the tables' upkeep, and a heartbeat."""
 
     def __init__(self, wiring: Wiring, stop: threading.Event) -> None:
+        self._wiring = wiring
         self._stop = stop
         self.relays: list[Relay] = [wiring.relay(one) for one in wiring.settings.destinations]
         self._upkeep = wiring.upkeep()
@@ -62,7 +66,15 @@ class RelayLoop:
         return done
 
     def _progress(self) -> dict[str, float | int | str]:
-        return {"rounds": self._rounds, "dispatched": self._dispatched}
+        self._look_at_gates()
+        return {"rounds": self._rounds, "dispatched": self._dispatched, **metrics.read()}
+
+    def _look_at_gates(self) -> None:
+        clock, database = self._wiring.clock, self._wiring.database
+        with database.reading() as connection:
+            holding = gates.holding(connection, clock.now())
+        for reason in GateReason:
+            metrics.GATES_HOLDING.labels(reason=reason.value).set(holding.get(reason, 0))
 
     def gets_on(self) -> bool:
         """Say whether it makes progress; when not, it is to be ended."""

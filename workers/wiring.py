@@ -19,9 +19,11 @@ from gateway.registry import contract_named
 from outbox import bindings
 from outbox.bindings import Binding
 from outbox.delivery import Deliverer, MakeCall
+from outbox.gates import Gates
 from outbox.rebind import held_words
 from outbox.relay import Relay, Ring
 from outbox.retry import Timing
+from outbox.standing import Breaker
 from outbox.upkeep import Retention, Upkeep
 from runtime import redis as runtime_redis
 from runtime.broker import Doorbell
@@ -34,6 +36,7 @@ from schema.outcomes import Came, Outcome
 from schema.plans import Call
 from schema.record import Record
 from schema.states import Lane
+from workers.key_print import key_print
 from workers.pace import QuotaPace, pace_for
 
 logger = structlog.get_logger(__name__)
@@ -162,12 +165,32 @@ class Wiring:
             settle=self.settings.settle,
             dispatch=self.ring(destination),
             room=self.room(destination),
+            gates=self.gates(destination),
         )
 
     def upkeep(self) -> Upkeep:
         """What prunes this database."""
         kept = Retention(entries=self.settings.keep_entries, bodies=self.settings.keep_bodies)
         return Upkeep(database=self.database, clock=self.clock, retention=kept)
+
+    def gates(self, destination: Destination) -> Gates:
+        """The gates before a destination, and what names the key it uses."""
+        settings = self.settings
+        return Gates(
+            destination=destination.name,
+            key_name=destination.key_name,
+            key_print=lambda: key_print(destination.token, self._salt),
+            breaker=Breaker(
+                failures=settings.breaker_failures,
+                # A call that is given up takes all of its deadline; they still count as in a row.
+                within=settings.breaker_within + settings.deadline,
+            ),
+        )
+
+    @cached_property
+    def _salt(self) -> str:
+        with self.database.reading() as connection:
+            return bindings.identity(connection)
 
     def room(self, destination: Destination) -> Callable[[Lane, int], int]:
         """What says how many more rings are worth putting on the queue.
@@ -210,6 +233,7 @@ class Wiring:
             make_call=self.make_call_of(destination, contract),
             dice=random.Random(),
             generation=self.generations.get(destination.name, 1),
+            gates=self.gates(destination),
         )
         self.deliverers.append(deliverer)
         return deliverer

@@ -6,6 +6,7 @@ import time
 import dramatiq
 import structlog
 
+from runtime import metrics
 from runtime.broker import Doorbell
 from runtime.memory import collect_seldom
 from workers import deliver
@@ -68,6 +69,7 @@ class Worker:
             "threads": len(self._worker.workers),
             "fetched_s_ago": round(time.monotonic() - self._broker.fetched_at, 1),
             "unreadable": self._broker.unreadable,
+            **metrics.read(),
         }
 
     def gets_on(self) -> bool:

@@ -1,5 +1,7 @@
 """`pillarbox quota`: how many calls are left, and whether any may be made at all."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +10,7 @@ from console.views import ago, london
 from gateway.errors import QuotaUnavailable
 from gateway.quota import QuotaFill
 from outbox import gates
-from outbox.gates import Gate
+from outbox.standing import Gate, put
 from pillarbox.commands.common import (
     UNREACHABLE,
     AsJson,
@@ -28,7 +30,7 @@ from pillarbox.commands.common import (
 from runtime.audit import write_down
 from runtime.clock import clock_of
 from runtime.settings import duration
-from schema.states import GateReason
+from schema.states import SCOPE_OF, GateReason
 
 app = typer.Typer(help="The calls that are left, and the gate of the key.", no_args_is_help=True)
 
@@ -40,13 +42,13 @@ def add_to(root: typer.Typer) -> None:
 
 @app.command()
 def show(destination: Of = "default", as_json: AsJson = False) -> None:
-    """Show how full the rolling window is, by lane, and whether the gate is shut."""
+    """Show how full the rolling window is, by lane, and every gate that is shut."""
     found = settings()
     one = chosen(found, destination)
     wiring = wired(found)
     now = wiring.clock.now()
     with wiring.database.reading() as connection:
-        gate = gates.shut_now(connection, destination, now)
+        shown = gates.shown(connection, one.name, now, key_name=one.key_name)
     try:
         fill = wiring.paces[one.name].fill()
     except QuotaUnavailable as error:
@@ -54,12 +56,12 @@ def show(destination: Of = "default", as_json: AsJson = False) -> None:
             f"REDIS_URL: {error}; no call is made until Redis answers", UNREACHABLE
         ) from None
     if as_json:
-        print_json({"destination": destination, **fill_json(fill), "gate": gate_json(gate)})
+        print_json({"destination": destination, **fill_json(fill), **gates_json(shown, now)})
         return
-    _print(fill, gate, embedded=found.embedded)
+    _print(fill, shown, now, embedded=found.embedded)
 
 
-def _print(fill: QuotaFill, gate: Gate | None, *, embedded: bool) -> None:
+def _print(fill: QuotaFill, shown: Sequence[Gate], now: datetime, *, embedded: bool) -> None:
     console = stdout()
     window = f"{fill.limit.window.total_seconds():g} s"
     if embedded:
@@ -79,14 +81,29 @@ def _print(fill: QuotaFill, gate: Gate | None, *, embedded: bool) -> None:
     )
     if fill.next_free:
         console.print(f"next slot frees in {ago(fill.next_free[0])}")
-    console.print(_gate_line(gate))
+    _print_gates(shown, now)
 
 
-def _gate_line(gate: Gate | None) -> str:
-    if gate is None:
-        return "The gate is open."
-    until = f"until {london(gate.until)}" if gate.until else "until a person opens it"
-    return f"The gate is shut {until}: {gate.detail or gate.reason.value}"
+def _print_gates(shown: Sequence[Gate], now: datetime) -> None:
+    console = stdout()
+    if not shown:
+        console.print("The gate is open.")
+    for gate in shown:
+        console.print(gate_line(gate, now), markup=False)
+
+
+def gate_line(gate: Gate, now: datetime) -> str:
+    """Say in a sentence what a gate stops, since when, until when and by whom."""
+    who = f" by {gate.actor}" if gate.actor else ""
+    why = f"{gate.reason.value.replace('_', ' ')}{who} since {london(gate.since)}: {gate.detail}"
+    if gate.until is not None and gate.until <= now:
+        tries = "one call tries it" if gate.probe else "the next call tries it"
+        return f"The gate is ajar, {tries}: {why}"
+    if gate.until is not None:
+        return f"The gate is shut until {london(gate.until)}, {why}"
+    refused = gate.reason is GateReason.KEY_REFUSED
+    until = "the key is changed or a person resumes" if refused else "a person resumes"
+    return f"The gate is shut until {until}, {why}"
 
 
 @app.command()
@@ -99,9 +116,12 @@ def pause(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Stop all calls to a destination; what is due waits, at no cost."""
+    """Stop all calls to a destination; what is due waits, at no cost.
+
+    Over a pause that ends later it changes nothing; resume first.
+    """
     found = settings()
-    chosen(found, destination)
+    one = chosen(found, destination)
     database = opened(found)
     now = clock_of(database).now()
     wait = None if length is None else duration(length, "--for")
@@ -112,10 +132,11 @@ def pause(
         detail=reason,
         actor=actor(),
     )
-    if not dry_run:
-        with database.transaction() as connection:
-            before = gates.shut_now(connection, destination, now)
-            gates.shut(connection, destination, gate)
+    with database.transaction() as connection:
+        before = _paused(gates.shown(connection, one.name, now, key_name=one.key_name))
+        stands = put(before, gate) or before or gate
+        if not dry_run and stands is not before:
+            gates.shut(connection, one.name, gate)
             write_down(
                 connection,
                 actor=actor(),
@@ -123,29 +144,42 @@ def pause(
                 subject=destination,
                 now=now,
                 reason=reason,
-                before=gate_json(before),
-                after=gate_json(gate),
+                before=gate_json(before, now),
+                after=gate_json(stands, now),
             )
-    _said(gate, as_json=as_json, dry_run=dry_run, destination=destination)
+    if stands is before and not as_json:
+        stdout().print("It is paused for longer already; resume first to end it sooner.")
+    _said([stands], now, as_json=as_json, dry_run=dry_run, destination=destination)
+
+
+def _paused(shown: Sequence[Gate]) -> Gate | None:
+    return next((gate for gate in shown if gate.reason is GateReason.PAUSED), None)
 
 
 @app.command()
 def resume(
     reason: Annotated[str, typer.Option(help="Why, for the audit trail.")] = "resumed by hand",
+    throttle: Annotated[
+        bool, typer.Option("--throttle", help="Also try before the end of a 429's wait.")
+    ] = False,
     destination: Of = "default",
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Open the gate: after a pause, or when the key is accepted again."""
+    """End a pause, and try a refused key or a destination that failed: one call, then all.
+
+    A 429's wait goes on, unless told otherwise.
+    """
     found = settings()
-    chosen(found, destination)
+    one = chosen(found, destination)
     database = opened(found)
     now = clock_of(database).now()
+    with database.reading() as connection:
+        before = gates.shown(connection, one.name, now, key_name=one.key_name)
+    still = [gate for gate in before if gate.reason is GateReason.THROTTLED and not throttle]
     if not dry_run:
         with database.transaction() as connection:
-            before = gates.shut_now(connection, destination, now)
-            gates.open_again(connection, destination)
-            gates.due_again(connection, destination, now)
+            still = gates.resume(connection, one.name, one.key_name, now, throttle=throttle)
             write_down(
                 connection,
                 actor=actor(),
@@ -153,25 +187,38 @@ def resume(
                 subject=destination,
                 now=now,
                 reason=reason,
-                before=gate_json(before),
-                after=None,
+                before=gate_json(before[0] if before else None, now),
+                after=gate_json(still[0] if still else None, now),
             )
-    _said(None, as_json=as_json, dry_run=dry_run, destination=destination)
+    _said(still, now, as_json=as_json, dry_run=dry_run, destination=destination)
 
 
-def _said(gate: Gate | None, *, as_json: bool, dry_run: bool, destination: str) -> None:
+def _said(
+    shown: Sequence[Gate], now: datetime, *, as_json: bool, dry_run: bool, destination: str
+) -> None:
     if as_json:
-        print_json({"destination": destination, "gate": gate_json(gate), "dry_run": dry_run})
+        print_json({"destination": destination, **gates_json(shown, now), "dry_run": dry_run})
         return
-    stdout().print(("dry run: " if dry_run else "") + _gate_line(gate))
+    if dry_run:
+        stdout().print("dry run:", end=" ")
+    _print_gates(shown, now)
 
 
-def gate_json(gate: Gate | None) -> dict[str, Any] | None:
-    """Give a gate as JSON; None when it is open."""
+def gates_json(shown: Sequence[Gate], now: datetime) -> dict[str, Any]:
+    """Give every gate, and by itself the weightiest that lets nothing through."""
+    each = [gate_json(gate, now) for gate in shown]
+    shut = next((one for one in each if one is not None and one["state"] == "shut"), None)
+    return {"gate": shut, "gates": each}
+
+
+def gate_json(gate: Gate | None, now: datetime) -> dict[str, Any] | None:
+    """Give a gate as JSON; None when there is none."""
     if gate is None:
         return None
     return {
         "reason": gate.reason.value,
+        "scope": SCOPE_OF[gate.reason].value,
+        "state": "ajar" if gate.until is not None and gate.until <= now else "shut",
         "since": gate.since.isoformat(),
         "until": None if gate.until is None else gate.until.isoformat(),
         "detail": gate.detail,

@@ -127,6 +127,7 @@ def summary(one: Record) -> dict[str, Any]:
 
 def _tell(what: str, *, as_json: bool, with_story: bool) -> None:
     configured = settings()
+    keys = {one.name: one.key_name for one in configured.destinations}
     database = opened(configured)
     now = clock_of(database).now()
     contracts = {one.name: contract_named(one.contract) for one in configured.destinations}
@@ -145,7 +146,8 @@ def _tell(what: str, *, as_json: bool, with_story: bool) -> None:
             for one in found
         ]
         for one in told:
-            gate = gates.shut_now(connection, one["destination"], now)
+            name = one["destination"]
+            gate = gates.shut_now(connection, name, now, key_name=keys.get(name))
             one["calls_stopped"] = None if gate is None else gate.detail or gate.reason.value
     if as_json:
         print_json(told)

@@ -19,7 +19,7 @@ from pillarbox.commands.common import (
     stdout,
     wired,
 )
-from pillarbox.commands.quota import fill_json, gate_json
+from pillarbox.commands.quota import fill_json, gate_line, gates_json
 from records import store
 from runtime import redis as runtime_redis
 from runtime.processes import MISSING_AFTER, all_beats
@@ -29,6 +29,13 @@ from workers.wiring import Wiring
 
 UNFOLDED = timedelta(minutes=1)
 """How long an entry may be new. A relay folds it within a second."""
+
+
+LONG = timedelta(hours=24)
+"""Whoever waits longer is named, whatever it waits for."""
+
+MOST_NAMED = 10
+"""How many of them are named; of a hundred more the next ten say nothing new."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -119,7 +126,8 @@ def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, A
         totals = dict(entries.totals(connection, one.name))
         oldest = entries.oldest_open(connection, one.name)
         unfolded = entries.oldest_new(connection, one.name)
-        gate = gates.shut_now(connection, one.name, now)
+        shown = gates.shown(connection, one.name, now, key_name=one.key_name)
+        late = store.waiting_since(connection, one.name, now - LONG, limit=MOST_NAMED + 1)
         calls = attempts.counts(connection, one.name)
         binding = bindings.bound(connection, one.name)
         stands = bindings.standing(connection, one.name)
@@ -141,10 +149,10 @@ def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, A
     quota = _quota(wiring, one)
     if quota is None:
         attention.append("Redis does not answer, so no call is made")
-    if gate is not None:
-        attention.append(f"no calls are made: {gate.detail or gate.reason.value}")
+    attention += [gate_line(gate, now) for gate in shown if gate.until is None or gate.until > now]
     if held is not None:
         attention.append(f"{one.name} is {held}")
+    attention += _waiting_long(late, now)
     return {
         "destination": one.name,
         "url": one.url,
@@ -154,7 +162,8 @@ def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, A
         "reasons": {reason.value: number for _, reason, number in counts if reason is not None},
         "entries": totals,
         "calls": calls,
-        "gate": gate_json(gate),
+        **gates_json(shown, now),
+        "waiting_over_a_day": [str(waiting.key) for waiting in late],
         "quota": quota,
         "writes": None if stands is None else stands.writes.value,
         "live_since": None if stands is None else stands.live_since,
@@ -171,6 +180,16 @@ def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, A
         },
         "attention": attention,
     }
+
+
+def _waiting_long(late: Sequence[store.Waiting], now: datetime) -> list[str]:
+    """Name the records that wait for more than a day, the longest first; at most a handful."""
+    lines = [
+        f"{one.key} waits for {ago(now - one.since)}: {(one.reason or 'due').replace('_', ' ')}"
+        + (f" {one.waits_for}" if one.waits_for else "")
+        for one in late[:MOST_NAMED]
+    ]
+    return [*lines, "more records wait for over a day"] if len(late) > MOST_NAMED else lines
 
 
 def _quota(wiring: Wiring, one: Destination) -> dict[str, Any] | None:
@@ -206,11 +225,8 @@ def _print(told: dict[str, Any]) -> None:
             )
         )
         console.print("  writes           " + (one["held"] or "may leave"), markup=False)
-        gate = one["gate"]
-        console.print(
-            "  gate             " + ("open" if gate is None else f"shut: {gate['detail']}"),
-            markup=False,
-        )
+        shut = ", ".join(f"{gate['state']}: {gate['detail']}" for gate in one["gates"])
+        console.print("  gate             " + (shut or "open"), markup=False)
     if told["processes"]:
         print_table(
             ("process", "host", "pid", "since (London)", "last sign of life"),
@@ -227,6 +243,9 @@ def _print(told: dict[str, Any]) -> None:
         )
     else:
         console.print("no process is at work on this database")
+    late = sum(p["progress"].get("late_settles_total", 0) for p in told["processes"])
+    if late:
+        console.print(f"{late:g} answers came too late for their record; its look-up settled it")
     for line in told["attention"]:
         console.print(f"! {line}", markup=False)
 

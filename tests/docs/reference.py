@@ -22,6 +22,7 @@ from sqlalchemy.dialects import postgresql
 from gateway import answers
 from gateway.contracts import lead_provider_v3
 from pillarbox.__main__ import application
+from runtime import metrics
 from schema.events import EVENTS, Event
 from schema.outcomes import OutcomeName
 from schema.states import (
@@ -53,6 +54,7 @@ def pages() -> dict[Path, str]:
         "reasons.md": reasons(),
         "tables.md": tables(),
         "log-events.md": log_events(),
+        "metrics.md": metrics_page(),
     }
     found = {FOLDER / name: _page(text) for name, text in made.items()}
     found[ROOT / ".env.example"] = environment_example()
@@ -182,6 +184,8 @@ SETTINGS: Sequence[tuple[str, str, str]] = (
     ("PILLARBOX_KEEP_BODIES", "90d",
      "How long the bodies of requests and answers are kept; 1d at least. Those of a record that waits "
      "for a person, or is in doubt, stay."),
+    ("PILLARBOX_BREAKER", "10/60",
+     "After so many calls in a row that failed within that many seconds, a destination is left alone for 30 s to 5 min: failures/seconds."),
     ("PILLARBOX_OFFPEAK", "22:00-06:00", "Hours in London for what is large. Read, and not used yet."),
     ("PILLARBOX_DESTINATIONS", "",
      "A TOML file of several destinations; then the variables of the one are not read."),
@@ -499,7 +503,7 @@ REASONS: Mapping[Reason, str] = {
 GATES: Mapping[GateReason, str] = {
     GateReason.THROTTLED: "the API answered 429",
     GateReason.KEY_REFUSED: "the API refuses the key",
-    GateReason.BREAKER: "too many failures in a row; nothing sets this yet",
+    GateReason.BREAKER: "too many calls in a row failed",
     GateReason.PAUSED: "a person stopped it",
 }
 
@@ -548,7 +552,7 @@ TABLES: Mapping[str, str] = {
     "record": "One row per thing kept in step: what is wanted, what is accepted, where it stands.",
     "mapping": "Which record is which remote thing.",
     "attempt": "Every call for a record, committed before the call is made.",
-    "gate": "A shut gate: no call for this destination.",
+    "gate": "What stops calls, to a destination or with a key: a row per reason.",
     "binding": "To which destination this database belongs.",
     "process": "A heartbeat per process.",
     "audit": "What people did, in the transaction that did it.",
@@ -629,6 +633,9 @@ LOG_EVENTS: Mapping[str, tuple[str, str]] = {
     "writes_held": ("warning", "a process began, and no write leaves: the destination is in shadow or was bound anew"),
     "bound_anew": ("error", "the database was bound anew since this worker began; it makes no call and ends"),
     "destination_known_again": ("info", "after a rebind everything has been looked up; writes may leave, unless in shadow"),
+    "gate_shut": ("warning", "an answer, or many failures, stopped calls; or stopped them for longer"),
+    "gate_probed": ("info", "a gate's time is over; this record's call tries it for all others"),
+    "gate_opened": ("info", "the probe passed; calls go on"),
     "late_settle": ("warning", "an answer came when another already held the record; only the attempt was written"),
     "redis_unfit": ("warning", "Redis answers, but it may drop what it keeps, is full, or takes no writes"),
     "rings_not_delivered": ("warning", "Redis did not take the messages; they are rung again"),
@@ -646,6 +653,31 @@ LOG_EVENTS: Mapping[str, tuple[str, str]] = {
     "swept": ("info", "a sweep of a table has ended: how many rows it deleted, and whose bodies it wiped"),
     "request_failed": ("error", "the sandbox failed at a request"),
 }  # fmt: skip
+
+
+def metrics_page() -> str:
+    """Every metric, from where it is declared."""
+    rows = [
+        (f"`{one.name}`", one.type, ", ".join(LABELS.get(one.name, ())), one.documentation)
+        for one in metrics.REGISTRY.collect()
+    ]
+    return "\n\n".join(
+        (
+            "# Metrics",
+            "Each is counted by one process, in numbers without a unit, and begins at nothing with it. "
+            "The heartbeat of a process carries them: `pillarbox status --json` shows them under "
+            "`progress`. The numbers of the whole site (what waits, since when, the quota, the gates) "
+            "are read from the database and Redis by `pillarbox status`.",
+            _table(("Name", "Kind", "Labels", "Meaning"), rows),
+        )
+    )
+
+
+LABELS: Mapping[str, Sequence[str]] = {
+    "pillarbox_calls": ("outcome",),
+    "pillarbox_gates_shut": ("reason",),
+    "pillarbox_gates_holding": ("reason",),
+}
 
 
 def log_events() -> str:

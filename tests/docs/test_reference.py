@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime import metrics
 from runtime.settings import KNOWN, Settings
 from schema.events import EVENTS, decode
 from schema.outcomes import OutcomeName
@@ -71,6 +72,15 @@ def test_every_table_and_column_is_there() -> None:
     for table in metadata.sorted_tables:
         assert f"## {table.name}\n" in page
         assert all(f"`{column.name}`" in page for column in table.columns)
+
+
+def test_every_metric_is_there_with_a_sentence_and_its_labels() -> None:
+    page = _page("metrics.md")
+    for one in metrics.REGISTRY.collect():
+        assert f"| `{one.name}` |" in page
+        assert one.documentation.endswith(".")
+        labels = {label for sample in one.samples for label in sample.labels}
+        assert labels <= set(reference.LABELS.get(one.name, ()))
 
 
 def test_every_line_that_is_logged_is_there_and_no_other() -> None:

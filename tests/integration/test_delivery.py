@@ -532,8 +532,7 @@ def test_a_refused_key_stops_the_destination_until_a_person_resumes(known: Outbo
     assert (known.api.operations, known.record().tries) == (["defer"], 0)
 
     with known.database.transaction() as connection:
-        gates.open_again(connection, "default")
-        gates.due_again(connection, "default", known.clock.now())
+        gates.resume(connection, "default", "default", known.clock.now(), throttle=False)
     known.run()
 
     assert known.how(entry) == ["delivered"]

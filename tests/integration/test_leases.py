@@ -189,21 +189,6 @@ def gate(reason: GateReason, seconds: int | None = 60) -> Gate:
     ("first", "second", "stays"),
     [
         pytest.param(
-            gate(GateReason.PAUSED),
-            gate(GateReason.THROTTLED, 600),
-            0,
-            id="a pause outweighs a 429",
-        ),
-        pytest.param(
-            gate(GateReason.THROTTLED, 600), gate(GateReason.PAUSED), 1, id="and takes over from it"
-        ),
-        pytest.param(
-            gate(GateReason.KEY_REFUSED, None),
-            gate(GateReason.THROTTLED),
-            0,
-            id="a refused key outweighs a 429",
-        ),
-        pytest.param(
             gate(GateReason.THROTTLED, 60), gate(GateReason.THROTTLED, 90), 1, id="later moves on"
         ),
         pytest.param(
@@ -220,7 +205,7 @@ def gate(reason: GateReason, seconds: int | None = 60) -> Gate:
         ),
     ],
 )
-def test_the_weightier_reason_and_the_later_end_stand(
+def test_of_two_ends_the_later_one_stands(
     database: Database, first: Gate, second: Gate, stays: int
 ) -> None:
     with database.transaction() as connection:
@@ -231,9 +216,9 @@ def test_the_weightier_reason_and_the_later_end_stand(
     assert found == (first, second)[stays]
 
 
-def test_a_gate_opens_by_itself_when_its_time_has_come(database: Database) -> None:
+def test_a_pause_ends_by_itself_when_its_time_has_come(database: Database) -> None:
     with database.transaction() as connection:
-        gates.shut(connection, "default", gate(GateReason.THROTTLED, 60))
+        gates.shut(connection, "default", gate(GateReason.PAUSED, 60))
         just_before = gates.shut_now(connection, "default", NOON + timedelta(seconds=59.999))
         then = gates.shut_now(connection, "default", NOON + timedelta(seconds=60))
         elsewhere = gates.shut_now(connection, "another", NOON)

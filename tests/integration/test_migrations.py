@@ -1,5 +1,6 @@
 """The migrated database is the one that the tables describe."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Barrier, Thread
@@ -116,6 +117,51 @@ def test_nothing_is_left_to_generate(empty: Database) -> None:
     with empty.reading() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, metadata) == []
+
+
+def test_gates_that_were_shut_stay_so_and_a_key_s_goes_to_its_name(empty: Database) -> None:
+    at = "'2026-01-01T00:00:00.000000Z'"
+    rows = [
+        ("one", "throttled"),
+        ("two", "throttled"),
+        ("three", "paused"),
+        ("four", "key_refused"),
+    ]
+    migrations.upgrade(empty, to=_before("give_each_reason_a_gate_of_its_own"))
+    with empty.transaction() as connection:
+        for name in ("one", "two"):
+            connection.execute(
+                text(
+                    f"INSERT INTO binding (destination, contract, url, key_name, database_id, bound_at) VALUES ('{name}', 'c', 'u', 'shared', 'd', {at})"
+                )
+            )
+        for name, reason in rows:
+            connection.execute(
+                text(
+                    "INSERT INTO gate (destination, reason, since, actor) "
+                    f"VALUES ('{name}', '{reason}', {at}, 'somebody')"
+                )
+            )
+
+    migrations.upgrade(empty)
+
+    with empty.reading() as connection:
+        found = connection.execute(
+            text("SELECT scope, name, reason, actor FROM gate ORDER BY 1, 2")
+        )
+        assert [tuple(row) for row in found] == [
+            ("destination", "three", "paused", "somebody"),
+            ("key", "four", "key_refused", "somebody"),
+            ("key", "shared", "throttled", "somebody"),
+        ]
+
+
+def _before(deed: str) -> str:
+    """Name the migration before the one that does this."""
+    (file,) = (Path(__file__).parents[2] / "alembic" / "versions").glob(f"*_{deed}.py")
+    named = re.search(r'^down_revision = "(\w+)"$', file.read_text(), re.MULTILINE)
+    assert named is not None
+    return named.group(1)
 
 
 def test_an_upgrade_twice_is_the_same_as_once(empty: Database) -> None:

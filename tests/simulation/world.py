@@ -660,8 +660,7 @@ class World:
     def _open_gate(self) -> None:
         now = BEGINNING + timedelta(seconds=self.loop.now + self.database_ahead)
         with self.database.transaction() as connection:
-            gates.open_again(connection, DESTINATION)
-            gates.due_again(connection, DESTINATION, now)
+            gates.resume(connection, DESTINATION, DESTINATION, now, throttle=True)
         self.opened.append(self.loop.now)
         self._wake_relays()
 

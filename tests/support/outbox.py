@@ -12,6 +12,7 @@ from outbox import bindings
 from outbox import entries as entry_store
 from outbox.bindings import Binding
 from outbox.delivery import Deliverer, Ended
+from outbox.gates import Gates
 from outbox.relay import Relay, Ring, Round
 from outbox.retry import Timing
 from producers import emit
@@ -67,12 +68,15 @@ class Outbox:
         with self.database.transaction() as connection:
             bindings.bind(connection, wanted, now=self.clock.now(), live=live)
 
-    def another_relay(self, *, settle: timedelta = timedelta(0)) -> Relay:
+    def another_relay(
+        self, *, settle: timedelta = timedelta(0), gates: Gates | None = None
+    ) -> Relay:
         """Make a relay that shares nothing with the others but the database and the queue."""
         return Relay(
             database=self.database,
             contract=self.contract,
-            destination="default",
+            destination=gates.destination if gates else "default",
+            gates=gates,
             clock=self.clock,
             timing=TIMING,
             settle=settle,
@@ -80,12 +84,13 @@ class Outbox:
             room=self._room,
         )
 
-    def another_deliverer(self, *, generation: int = 1) -> Deliverer:
+    def another_deliverer(self, *, generation: int = 1, gates: Gates | None = None) -> Deliverer:
         """Make a deliverer that shares nothing with the others but the database and the API."""
         return Deliverer(
             database=self.database,
             contract=self.contract,
-            destination="default",
+            destination=gates.destination if gates else "default",
+            gates=gates,
             clock=self.clock,
             timing=TIMING,
             pace=self.pace,

@@ -23,6 +23,7 @@ class FakePace:
         self.answers: deque[timedelta | QuotaAway] = deque()
         self.good = True
         self.asked = 0
+        self.booked: timedelta | None = None
         self.ended: list[tuple[str, str]] = []
         """Each slot and how it ended: `answered`, `unused` or `refused`."""
 
@@ -47,5 +48,6 @@ class FakePace:
         self.ended.append((grant.id, "unused"))
 
     def refused(self, grant: Grant, again_after: timedelta | None) -> None:
-        """Note it."""
+        """Note it, and for how long others' calls are booked."""
+        self.booked = again_after
         self.ended.append((grant.id, "refused"))

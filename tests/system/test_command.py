@@ -2,22 +2,26 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import bindparam, update
 
-from outbox import entries
+from outbox import entries, gates
+from outbox.standing import Gate
 from runtime.audit import of_subject
 from runtime.database import Database
+from runtime.processes import Beat, beat
 from schema.events import (
     DeclarationMade,
     MentorChanged,
     ParticipantDeferred,
 )
 from schema.outcomes import Blame, Refused
-from schema.states import RecordState
+from schema.states import GateReason, RecordState
+from schema.tables import outbox_entry
 from tests.support.api import a_refusal, lost
 from tests.support.builders import OTHER_PERSON, PERSON
 from tests.support.command import run
@@ -486,6 +490,88 @@ def test_the_gate_is_paused_and_resumed_by_hand_and_that_is_written_down(
             ("quota_paused", "maintenance"),
             ("quota_resumed", "resumed by hand"),
         ]
+
+
+def test_a_shorter_pause_over_one_without_end_changes_nothing_and_says_so(
+    database: Database,
+) -> None:
+    run("quota", "pause", "--reason", "maintenance")
+
+    shorter = run("quota", "pause", "--for", "10m")
+    told = run("quota", "pause", "--for", "10m", "--json").json
+
+    assert "paused for longer already" in shorter.out
+    assert "until a person resumes" in shorter.out
+    assert (told["gate"]["until"], told["gate"]["detail"]) == (None, "maintenance")
+    with database.reading() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM audit").scalar_one() == 1
+
+
+def test_every_shut_gate_is_shown_and_a_resume_leaves_the_throttle(database: Database) -> None:
+    now = datetime.now(UTC)
+    until = now + timedelta(minutes=5)
+    with database.transaction() as connection:
+        gate = Gate(reason=GateReason.THROTTLED, until=until, since=now, detail="429")
+        gates.shut(connection, "default", gate)
+    run("quota", "pause", "--reason", "maintenance")
+
+    shown = run("quota", "show", "--json").json
+    told = run("status", "--json").json
+    resumed = run("quota", "resume", "--json").json
+    tried = run("quota", "resume", "--throttle", "--json").json
+
+    assert [one["reason"] for one in shown["gates"]] == ["paused", "throttled"]
+    assert all(one["since"] and one["state"] == "shut" for one in shown["gates"])
+    assert shown["gates"][0]["actor"]
+    lines = [line for line in told["attention"] if line.startswith("The gate is shut until")]
+    assert len(lines) == 2
+    assert [one["reason"] for one in resumed["gates"]] == ["throttled"]
+    assert tried["gates"] == []
+
+
+def test_status_tells_how_many_answers_came_too_late(database: Database) -> None:
+    now = datetime.now(UTC)
+    sign = Beat(
+        id="worker-1",
+        role="worker",
+        host="here",
+        pid=1,
+        started_at=now,
+        beat_at=now,
+        progress={"late_settles_total": 2.0},
+    )
+    assert "too late" not in run("status").out
+
+    with database.transaction() as connection:
+        beat(connection, sign)
+
+    assert "2 answers came too late for their record" in run("status").out
+
+
+def test_status_names_what_waits_for_over_a_day_and_not_all_of_it(database: Database) -> None:
+    outbox = Outbox(database)
+    outbox.emit(
+        *[ParticipantDeferred(source_id=f"E-{number}", reason="other") for number in range(1, 13)]
+    )
+    outbox.round()
+    now = datetime.now(UTC)
+    emitted = update(outbox_entry).values(emitted_at=bindparam("at"))
+    with database.transaction() as connection:
+        connection.execute(emitted, {"at": now - timedelta(hours=49)})
+        young = emitted.where(outbox_entry.c.source_id.in_(["E-11", "E-12"]))
+        connection.execute(young, {"at": now - timedelta(hours=23)})
+
+    ten = run("status", "--json").json
+    with database.transaction() as connection:
+        connection.execute(emitted, {"at": now - timedelta(hours=49)})
+    more = run("status", "--json").json
+
+    named = [line for line in ten["attention"] if "waits for 2 days" in line]
+    assert named[0] == "enrolment:E-1 waits for 2 days: waiting for link"
+    assert len(named) == 10
+    assert "more records wait for over a day" not in ten["attention"]
+    assert "more records wait for over a day" in more["attention"]
+    assert len([line for line in more["attention"] if "waits for 2 days" in line]) == 10
 
 
 def test_db_as_json_has_stable_keys(tmp_path: Path, environment: pytest.MonkeyPatch) -> None:

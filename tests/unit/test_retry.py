@@ -10,13 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox.retry import (
-    KEY_RECHECK,
     LOCKS,
     LOOK_SOON,
     PATIENCE,
     TAKES,
     TRIES,
-    After,
     Moment,
     Shut,
     after,
@@ -24,7 +22,9 @@ from outbox.retry import (
     bury,
     lapse,
     put_back,
+    shut_by,
 )
+from records.fold import Folded
 from schema.keys import EntryId
 from schema.outcomes import (
     AlreadyThere,
@@ -66,13 +66,15 @@ def taken(*, marked: bool = True, **more: object) -> Record:
     return a_record(**values)
 
 
-def came(outcome: Outcome, record: Record | None = None, call: Call = WRITE) -> After:
-    moment = Moment(now=NOON, server_now=NOON, dice=Random(1))
-    return after(outcome, record or taken(), call, cause="c", timing=TIMING, moment=moment)
+MOMENT = Moment(now=NOON, server_now=NOON, dice=Random(1))
 
 
-def stands(ended: After) -> tuple[RecordState, Reason | None, datetime | None]:
-    record = ended.folded.record
+def came(outcome: Outcome, record: Record | None = None, call: Call = WRITE) -> Folded:
+    return after(outcome, record or taken(), call, cause="c", timing=TIMING, moment=MOMENT)
+
+
+def stands(ended: Folded) -> tuple[RecordState, Reason | None, datetime | None]:
+    record = ended.record
     return record.state, record.reason, record.due_at
 
 
@@ -81,7 +83,7 @@ def stands(ended: After) -> tuple[RecordState, Reason | None, datetime | None]:
 
 def test_already_there_is_looked_up_at_once_and_costs_no_try() -> None:
     ended = came(AlreadyThere(refusals=a_refusal()))
-    record = ended.folded.record
+    record = ended.record
 
     assert stands(ended) == (RecordState.WAITING, Reason.LOOK_FIRST, NOON)
     assert (record.look_first, record.already) == (True, WRITE.request.fingerprint())
@@ -89,28 +91,27 @@ def test_already_there_is_looked_up_at_once_and_costs_no_try() -> None:
 
 
 def test_throttled_shuts_the_gate_for_as_long_as_it_says_at_no_cost() -> None:
-    ended = came(Throttled(retry_after=timedelta(seconds=40)))
+    throttled = Throttled(retry_after=timedelta(seconds=40))
+    ended = came(throttled)
 
-    assert stands(ended) == (RecordState.WAITING, Reason.GATE, NOON + timedelta(seconds=40))
-    assert ended.shut == Shut(
+    assert stands(ended) == (RecordState.WAITING, Reason.GATE, NOON)
+    assert shut_by(throttled, TIMING, MOMENT) == Shut(
         reason=GateReason.THROTTLED,
         until=NOON + timedelta(seconds=40),
         detail="the API answered 429, too many requests",
     )
-    assert (ended.folded.record.tries, ended.folded.record.takes) == (0, 0)
+    assert (ended.record.tries, ended.record.takes) == (0, 0)
 
 
 def test_throttled_without_a_word_waits_for_the_next_window_of_the_server_and_a_little() -> None:
     server = datetime(2026, 2, 10, 12, 4, 59, tzinfo=UTC)
     moment = Moment(now=NOON, server_now=server, dice=Random(1))
 
-    ended = after(
-        Throttled(retry_after=None), taken(), WRITE, cause="c", timing=TIMING, moment=moment
-    )
+    shut = shut_by(Throttled(retry_after=None), TIMING, moment)
 
-    assert ended.shut is not None
-    assert ended.shut.until is not None
-    assert timedelta(seconds=1.5) <= ended.shut.until - NOON <= timedelta(seconds=6)
+    assert shut is not None
+    assert shut.until is not None
+    assert timedelta(seconds=1.5) <= shut.until - NOON <= timedelta(seconds=6)
 
 
 def test_a_passing_failure_is_a_try_and_waits_for_its_backoff() -> None:
@@ -120,7 +121,7 @@ def test_a_passing_failure_is_a_try_and_waits_for_its_backoff() -> None:
     assert (state, reason) == (RecordState.WAITING, Reason.BACKOFF)
     assert due_at is not None
     assert timedelta(seconds=1) <= due_at - NOON <= timedelta(seconds=2)
-    assert (ended.folded.record.tries, ended.folded.record.first_try_at) == (1, NOON)
+    assert (ended.record.tries, ended.record.first_try_at) == (1, NOON)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_a_record_is_given_up_only_after_the_tries_and_a_day(
 ) -> None:
     tired = taken(tries=tries_before, first_try_at=NOON - since)
 
-    assert came(Transient(detail="no route"), tired).folded.record.state is state
+    assert came(Transient(detail="no route"), tired).record.state is state
 
 
 @pytest.mark.parametrize("skew", [timedelta(0), timedelta(minutes=7), timedelta(minutes=-7)])
@@ -169,7 +170,7 @@ def test_tomorrow_means_just_after_midnight_in_london_by_the_servers_clock(
 
     due_at = datetime.fromisoformat(midnight).replace(tzinfo=UTC) + skew
     assert stands(ended) == (RecordState.WAITING, Reason.SNOOZED, due_at)
-    assert ended.folded.record.tries == 0
+    assert ended.record.tries == 0
 
 
 @pytest.mark.parametrize("blame", [Blame.DATA, Blame.STATE])
@@ -179,7 +180,7 @@ def test_refused_is_dead_at_once_with_the_apis_words_and_its_request_locked(
     refusals = a_refusal("schedule_identifier", "is not one of ours")
 
     outcome = Refused(status=422, refusals=refusals, blame=blame)
-    ended = came(outcome, call=a_write(fields={"cohort": "2024"})).folded.record
+    ended = came(outcome, call=a_write(fields={"cohort": "2024"})).record
 
     assert (ended.state, ended.reason, ended.due_at) == (RecordState.DEAD, Reason.REFUSED, None)
     request = WRITE.request.fingerprint()
@@ -206,7 +207,7 @@ def test_a_refused_read_is_dead_and_locks_nothing_so_that_a_newer_event_looks_ag
     looking = taken(marked=False, look_first=True)
     refused = Refused(status=404, refusals=a_refusal(), blame=Blame.STATE)
 
-    record = came(refused, looking, a_look()).folded.record
+    record = came(refused, looking, a_look()).record
 
     assert (record.state, record.reason, record.locks) == (RecordState.DEAD, Reason.REFUSED, {})
 
@@ -221,7 +222,7 @@ def test_only_the_newest_refusals_are_kept() -> None:
             mark=a_mark(entry, fields={"cohort": str(entry)}),
         )
         call = a_write({"cohort": entry}, fields={"cohort": str(entry)})
-        record = came(refused, record, call).folded.record
+        record = came(refused, record, call).record
 
     kept = sorted(entry for lock in record.locks.values() for entry in lock.entries)
     assert kept == list(range(5, LOCKS + 5))
@@ -231,7 +232,7 @@ def test_refused_with_more_to_send_goes_on_with_the_rest_and_keeps_the_refusal()
     more = taken(path=(a_move("deferred", 8),))
     refused = Refused(status=422, refusals=a_refusal(), blame=Blame.DATA)
 
-    record = came(refused, more, a_write(fields={"cohort": "2024"})).folded.record
+    record = came(refused, more, a_write(fields={"cohort": "2024"})).record
 
     assert (record.state, record.due_at) == (RecordState.WAITING, NOON)
     assert record.locks
@@ -242,10 +243,11 @@ def test_refused_with_more_to_send_goes_on_with_the_rest_and_keeps_the_refusal()
 def test_a_refused_key_shuts_the_gate_for_a_person_and_costs_no_try() -> None:
     ended = came(KeyRefused(status=401))
 
-    assert stands(ended) == (RecordState.WAITING, Reason.GATE, NOON + KEY_RECHECK)
-    assert ended.shut is not None
-    assert (ended.shut.reason, ended.shut.until) == (GateReason.KEY_REFUSED, None)
-    assert ended.folded.record.tries == 0
+    assert stands(ended) == (RecordState.WAITING, Reason.GATE, NOON)
+    shut = shut_by(KeyRefused(status=401), TIMING, MOMENT)
+    assert shut is not None
+    assert (shut.reason, shut.until) == (GateReason.KEY_REFUSED, None)
+    assert ended.record.tries == 0
 
 
 @pytest.mark.parametrize(
@@ -258,7 +260,7 @@ def test_a_refused_key_shuts_the_gate_for_a_person_and_costs_no_try() -> None:
 def test_what_only_a_person_can_decide_is_dead_with_its_field(
     outcome: Outcome, reason: Reason
 ) -> None:
-    record = came(outcome).folded.record
+    record = came(outcome).record
 
     assert (record.state, record.reason) == (RecordState.DEAD, reason)
     assert record.problem is not None
@@ -278,7 +280,7 @@ def test_in_doubt_keeps_its_mark_and_is_looked_up_when_nothing_can_land_any_more
     ended = came(InDoubt(detail="reset", answered=answered))
 
     assert stands(ended) == (RecordState.IN_DOUBT, reason, due_at)
-    record = ended.folded.record
+    record = ended.record
     assert (record.look_first, record.tries) == (True, 1)
     mark = taken().mark
     assert mark is not None
@@ -301,7 +303,7 @@ def test_in_doubt_keeps_its_mark_and_is_looked_up_when_nothing_can_land_any_more
 def test_a_look_up_that_fails_in_any_way_leaves_a_doubt_a_doubt(outcome: Outcome) -> None:
     doubtful = taken(look_first=True, reason=Reason.NO_ANSWER, tries=TRIES, first_try_at=NOON)
 
-    record = came(outcome, doubtful, a_look()).folded.record
+    record = came(outcome, doubtful, a_look()).record
 
     assert (record.state, record.mark) == (RecordState.IN_DOUBT, doubtful.mark)
     assert record.entries() == {7}
@@ -387,8 +389,8 @@ def test_two_refused_steps_are_both_locked_and_neither_is_sent_again() -> None:
     refused = Refused(status=404, refusals=a_refusal(), blame=Blame.DATA)
     first, second = a_write(fields={"cohort": "2024"}), WRITE
 
-    once = came(refused, more, first).folded.record
-    twice = came(refused, replace(once, mark=more.mark), second).folded.record
+    once = came(refused, more, first).record
+    twice = came(refused, replace(once, mark=more.mark), second).record
 
     assert set(twice.locks) == {first.request.fingerprint(), second.request.fingerprint()}
     assert twice.calls == 2
@@ -400,11 +402,11 @@ def test_a_correction_that_came_during_a_refused_call_is_not_buried_with_it() ->
 
     ended = after(refused, taken(), WRITE, cause="c", timing=TIMING, moment=moment)
 
-    assert ended.folded.record.state is RecordState.WAITING
+    assert ended.record.state is RecordState.WAITING
 
 
 def test_try_tomorrow_is_no_taking_without_an_orderly_end() -> None:
-    record = came(Later(refusals=a_refusal()), taken(takes=4)).folded.record
+    record = came(Later(refusals=a_refusal()), taken(takes=4)).record
 
     assert record.takes == 0
 
@@ -412,7 +414,7 @@ def test_try_tomorrow_is_no_taking_without_an_orderly_end() -> None:
 def test_any_number_of_tomorrows_is_no_reason_to_give_up() -> None:
     record = taken(takes=0)
     for _ in range(3 * TAKES):
-        record = came(Later(refusals=a_refusal()), record.but(takes=record.takes + 1)).folded.record
+        record = came(Later(refusals=a_refusal()), record.but(takes=record.takes + 1)).record
 
     assert (record.state, record.reason) == (RecordState.WAITING, Reason.SNOOZED)
     assert lapse(record.but(state=RecordState.TAKEN, takes=1), timing=TIMING, now=NOON).state is (
