@@ -1,6 +1,6 @@
 """Shorten the checks of entries.
 
-Revision: 0003r, after: 0002r
+Revision: 0004, after: 0003
 
 They refuse what they refused. Every INSERT reads all of them anew, and took as long for that as for all
 its other work; written like this they are half as long. PostgreSQL only.
@@ -8,8 +8,8 @@ its other work; written like this they are half as long. PostgreSQL only.
 
 from alembic import op
 
-revision = "0003r"
-down_revision = "0002r"
+revision = "0004"
+down_revision = "0003"
 branch_labels = None
 depends_on = None
 
