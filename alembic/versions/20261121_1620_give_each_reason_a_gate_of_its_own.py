@@ -1,14 +1,14 @@
 """Give each reason a gate of its own, and share those of a key.
 
-Revision: 0002_gates, after: 0003r
+Revision: 0005, after: 0004
 
 A shut gate stays shut: one of a key goes to the name of the key that its destination is bound to.
 """
 
 from alembic import op
 
-revision = "0002_gates"
-down_revision = "0003r"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
