@@ -11,7 +11,9 @@ import pytest
 from sqlalchemy import select
 
 from outbox.retry import TAKES
+from runtime.broker import Doorbell
 from runtime.points import Point
+from runtime.redis import new_stand_in
 from schema.states import Reason, RecordState
 from schema.tables import outbox_entry, record
 from tests.support.builders import ECT
@@ -191,3 +193,10 @@ def _folded(lot: Lot) -> int:
 def _states(lot: Lot) -> Counter[str]:
     with lot.database.reading() as connection:
         return Counter(connection.execute(select(record.c.state)).scalars().all())
+
+
+def test_no_middleware_of_the_broker_interrupts_or_repeats_anything() -> None:
+    """A time limit that is thrown into a thread may strike after the work is done: it runs again."""
+    broker = Doorbell(new_stand_in(), "nobody")
+
+    assert list(broker.middleware) == []
