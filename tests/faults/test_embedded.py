@@ -92,10 +92,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from producers import emit
 from runtime.database import Database
-from tests.support.yard import said
+from schema.events import ParticipantDeferred
 
 database = Database(sys.argv[1])
-event = lambda n: said("participant_deferred", f"E-{n}", reason="other")
+event = lambda n: ParticipantDeferred(source_id=f"E-{n}", reason="other")
 with database.transaction() as connection:
     connection.execute(text("CREATE TABLE teacher (n integer)"))
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))

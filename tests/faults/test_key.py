@@ -57,8 +57,8 @@ def _within(times: Sequence[float], at: float, window: float) -> int:
 
 @pytest.fixture
 def metered(yard: Yard, sqlite_template: Path) -> Iterator[Metered]:
-    """Ten calls in five seconds."""
-    with closing(Metered(yard, sqlite_template, calls=10, window=5)) as made:
+    """Ten calls in three seconds."""
+    with closing(Metered(yard, sqlite_template, calls=10, window=3)) as made:
         yield made
 
 
@@ -66,11 +66,12 @@ def claims(lot: Lot, number: int) -> list[str]:
     return [lot.declare() for _ in range(number)]
 
 
+@pytest.mark.sweep
 def test_calls_held_up_on_the_way_and_a_worker_killed_with_a_slot_break_no_window(
     metered: Metered,
 ) -> None:
     lot, dice = metered.lot, random.Random(7)
-    claims(lot, 18)
+    claims(lot, 16)
     lot.start("relay")
     victim = lot.start("worker", "--threads", "2", at=At(Point.SLOT_GIVEN, 3))
     other = lot.start("worker", "--threads", "2")
@@ -94,10 +95,12 @@ def test_calls_held_up_on_the_way_and_a_worker_killed_with_a_slot_break_no_windo
 def test_calls_of_another_program_pause_the_key_and_bury_nothing(metered: Metered) -> None:
     """It has used up the window; the refusal is plain text and says nothing of when to come back."""
     lot = metered.lot
-    metered.control.put("/limiter", {"prior_requests": {"crowd": metered.calls}})
     lot.start("relay")
     lot.start("worker", "--threads", "2")
-    told = claims(lot, 6)
+    first = claims(lot, 1)
+    lot.rest()
+    metered.control.put("/limiter", {"prior_requests": {"crowd": metered.calls}})
+    told = first + claims(lot, 6)
     lot.rest()
 
     arrived = metered.arrived()

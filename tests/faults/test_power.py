@@ -26,12 +26,12 @@ PRODUCING = f"""
 import os, sys
 from producers import emit
 from runtime.database import Database
-from tests.support.yard import said
+from schema.events import ParticipantDeferred
 
 database = Database(sys.argv[1])
 for n in range({COMMITS}):
     with database.transaction() as connection:
-        emit(connection, said("participant_deferred", f"E-{{n}}", reason="other"))
+        emit(connection, ParticipantDeferred(source_id=f"E-{{n}}", reason="other"))
     os.write(1, b"acknowledged")
 os._exit(0)
 """

@@ -55,7 +55,7 @@ def is_frozen(child: Child) -> bool:
 
 
 def test_asked_to_stop_it_takes_nothing_new_and_asked_again_it_ends_at_once(lot: Lot) -> None:
-    lot.environment["PILLARBOX_DEADLINE"] = "6s"  # longer than the grace
+    lot.environment["PILLARBOX_DEADLINE"] = "4s"  # longer than the grace
     first = lot.declare()
     lot.yard.faults(
         {"name": "slow", "match": {"method": "POST"}, "do": {"delay_after_ms": [60_000, 60_000]}}

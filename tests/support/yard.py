@@ -6,6 +6,7 @@ at the same time, and each is judged by what arrived for its people alone.
 
 import itertools
 import json
+import signal
 import threading
 import urllib.request
 from collections import defaultdict
@@ -28,7 +29,7 @@ from sandbox.server import Sandbox
 from schema.events import Event, decode
 from schema.keys import EntryId
 from schema.states import RecordState
-from schema.tables import attempt, outbox_entry, record
+from schema.tables import attempt, metadata, outbox_entry, record
 from tests.support.builders import ECT
 from tests.support.children import PATIENCE_S, At, Child, Children
 from tests.support.nursery import log_of
@@ -130,6 +131,8 @@ class Yard:
         self._postgres = postgres
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
+        self._free: list[str] = []
+        """Databases that lots have left: PostgreSQL takes its time to make and to drop one."""
         self.children = Children()
         self.redis = RedisServer(folder)
         self.sandbox = Sandbox(world())
@@ -151,7 +154,7 @@ class Yard:
         environment = {**SETTINGS, "PILLARBOX_API_URL": self.sandbox.url}
         if backend == "postgresql":
             with self._lock:
-                environment["DATABASE_URL"] = url or self._postgres().new()
+                environment["DATABASE_URL"] = url or self._database()
             environment["REDIS_URL"] = self.redis.url
             environment["PILLARBOX_NAMESPACE"] = f"t{uuid4().hex[:8]}"
         else:
@@ -159,6 +162,17 @@ class Yard:
             file.write_bytes(template.read_bytes())
             environment["DATABASE_URL"] = f"sqlite:///{file}"
         return Lot(self, folder, {**environment, **settings})
+
+    def _database(self) -> str:
+        return self._free.pop() if self._free else self._postgres().new()
+
+    def take_back(self, database: Database) -> None:
+        """Empty a database that no process uses any more, for another lot."""
+        with database.transaction() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(table.delete())
+        with self._lock:
+            self._free.append(database.url.render_as_string(hide_password=False))
 
     def newcomer(self) -> str:
         """Give the id of a person with whom nothing was done yet."""
@@ -216,11 +230,17 @@ class Lot(AbstractContextManager["Lot"]):
         self.people: dict[str, str] = {}
         """Who is meant by each local name."""
         self._children: list[Child] = []
+        self.spoilt = False
+        """Whether its database is of no use to others."""
 
     def __exit__(self, *_: object) -> None:
         for child in self._children:
-            if child.alive:
-                child.end()
+            child.send(signal.SIGCONT)
+            child.send(signal.SIGTERM)
+        for child in self._children:
+            child.wait()
+        if not self.spoilt and not self.database.is_sqlite:
+            self.yard.take_back(self.database)
         self.database.close()
 
     # what local systems do
