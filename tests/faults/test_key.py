@@ -105,6 +105,6 @@ def test_calls_of_another_program_pause_the_key_and_bury_nothing(metered: Metere
 
     arrived = metered.arrived()
     refused = [one for one in arrived if one["limited"]]
-    assert 1 <= len(refused) <= 2, "whoever was under way, and nobody after"
+    assert 1 <= len(refused) <= 4, "whoever was under way, and a probe when a window may be over"
     assert [one["status"] for one in arrived if one["executed"]] == [200] * len(told)
     assert lot.doubts() == 0
