@@ -34,11 +34,13 @@ class Damage:
 
     name: str
     edits: tuple[Edit, ...]
+    needs: tuple[str, ...] = ()
+    """What a history must have for it to matter; others are not played in search of it."""
 
 
-def damage(name: str, *edits: tuple[str, str, str]) -> Damage:
+def damage(name: str, *edits: tuple[str, str, str], needs: str = "") -> Damage:
     """Put a damage together."""
-    return Damage(name, tuple(Edit(*one) for one in edits))
+    return Damage(name, tuple(Edit(*one) for one in edits), tuple(needs.split()))
 
 
 SCRIPT = "gateway.quota:script"
@@ -51,6 +53,7 @@ DAMAGES: Sequence[Damage] = (
             "if record is None or record.token != taken.record.token:",
             "if record is None:",
         ),
+        needs="frozen",
     ),
     damage(
         "done before it is answered",
@@ -83,6 +86,7 @@ DAMAGES: Sequence[Damage] = (
             "return marked_at + self.send_by + self.deadline + self.quarantine",
             "return marked_at",
         ),
+        needs="lands_late",
     ),
     damage(
         "token not exchanged",
@@ -116,6 +120,7 @@ DAMAGES: Sequence[Damage] = (
             "if not self.sent and self.send_by is not None and self.monotonic() > self.send_by:",
             "if False:",
         ),
+        needs="freezes:mark.committed",
     ),
     damage(
         "slot refunded on an unclear outcome",
@@ -124,20 +129,24 @@ DAMAGES: Sequence[Damage] = (
             "self._pace.answered(grant)",
             "(self._pace.unused if came.status is None else self._pace.answered)(grant)",
         ),
+        needs="tight",
     ),
     damage(
         "slot dated at sending",
         (SCRIPT, "put(lane, grant, now + hold + keep)", "put(lane, grant, now + keep)"),
         (SCRIPT, "put(arg.lane, arg.grant, now + keep)", "--"),
+        needs="tight",
     ),
     damage(
         "a lost log taken for an empty one",
         (SCRIPT, "if not log.opened or (address and not address.opened)", "if false"),
         (SCRIPT, "if arg.joined == token() then return true end", "if true then return true end"),
+        needs="redis_flushed tight",
     ),
     damage(
         "a clock that ran ahead not noticed",
         ("gateway.quota:_ran_ahead", "return answer.redis_time >", "return 0 >"),
+        needs="redis_clock_steps",
     ),
     damage(
         "an old slot still used",
@@ -146,11 +155,13 @@ DAMAGES: Sequence[Damage] = (
             "return self._monotonic() - grant.asked_at <= MARK_BY.total_seconds()",
             "return True",
         ),
+        needs="tight freezes:slot.given",
     ),
     damage(
         "gate ignored",
         ("outbox.delivery:Deliverer._take", "open_at=now)", "open_at=None)"),
         ("outbox.relay:Relay._admit_lane", "room = 0 if shut else", "room ="),
+        needs="key_refused",
     ),
     damage(
         "rescue makes marked records due",
@@ -164,10 +175,12 @@ DAMAGES: Sequence[Damage] = (
             "found = [one for one in store.lapsed(connection, now=now, limit=RESCUE_BATCH)"
             " if one.state is RecordState.TAKEN]",
         ),
+        needs="ring_lost",
     ),
     damage(
         "create resent without limit",
         ("outbox.delivery:Deliverer._delivered", "if sent.creates < CREATES:", "if True:"),
+        needs="fails_before",
     ),
     damage(
         "create resent after a void",
@@ -177,6 +190,7 @@ DAMAGES: Sequence[Damage] = (
             "if wanted in LIVE:",
             "if wanted in LIVE or (_state(record) == ABSENT_STATE and len(record.pending) > 1):",
         ),
+        needs="request_lost",
     ),
     damage(
         "the next round does not wait for the void",
@@ -193,6 +207,7 @@ DAMAGES: Sequence[Damage] = (
             "elif theirs != wish.base and not agrees(name, wish.base, accepted):",
             "elif False:",
         ),
+        needs="theirs",
     ),
     damage(
         "newest wins dropped from the fold",
@@ -205,6 +220,7 @@ DAMAGES: Sequence[Damage] = (
     damage(
         "path cancelled across a state in doubt",
         ("records.fold:_move", "pinned = 1 if _moved(record) else 0", "pinned = 0"),
+        needs="reply_lost",
     ),
     damage(
         "lock of a refused request ignored",
@@ -222,6 +238,7 @@ DAMAGES: Sequence[Damage] = (
             "if now - self._floors.forgotten_at >= LOOK_BACK:",
             "if self._floors.forgotten_at < 0:",
         ),
+        needs="commits_late",
     ),
     damage(
         "kin in doubt does not block",
@@ -239,6 +256,7 @@ DAMAGES: Sequence[Damage] = (
             "kin = [one for one in family if one.id != record.id]\n"
             "        record = taken.record.but(mark=record.mark, token=record.token)",
         ),
+        needs="slow",
     ),
     damage(
         "sent though something newer was folded meanwhile",
@@ -249,6 +267,7 @@ DAMAGES: Sequence[Damage] = (
             "    return connection.execute(_HELD.values(lease_until=until, **({} if mark is None else"
             " {'mark': mark_json(mark)})), {'held_id': one.id, 'held_token': one.token}).rowcount == 1",
         ),
+        needs="freezes:take.committed",
     ),
     damage(
         "not today taken for never",
@@ -265,6 +284,7 @@ DAMAGES: Sequence[Damage] = (
             "return Throttled(retry_after=_retry_after(answer))",
             "return _refused(contract, operation, answer)",
         ),
+        needs="foreign_calls",
     ),
 )
 

@@ -186,11 +186,11 @@ class Judge:
         return None
 
     def _not_long_overtaken(self, change: Change, sent: Sent) -> None:
-        """What was overtaken before it was sent is not sent. Moves of a status are acts, and each
-        may be sent though the next one is known."""
+        """What was overtaken before it was sent is not sent. Moves of a status and voids are acts,
+        and each may be sent though the next one is known."""
         wishes = [one for one in self._wishes.get(change.thing, []) if one.at <= sent.at]
         asked = [one for one in wishes if one.value == change.value]
-        if change.thing.startswith("status") or not asked:
+        if change.thing.startswith("status") or change.value is None or not asked:
             return
         for other in wishes:
             if other.order > asked[-1].order and other.at + self._folded_by < sent.at:

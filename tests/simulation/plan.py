@@ -126,6 +126,20 @@ class Plan:
     quiet_from: float
     """From here on nothing goes wrong any more."""
 
+    def has(self, name: str) -> bool:
+        """Whether something belongs to this history: a fault, a fate, `theirs`, `tight` (a limit
+        that is soon reached), or `freezes:<point>`."""
+        if name.startswith("freezes:"):
+            there = self.freezes_at in (None, name.removeprefix("freezes:"))
+            return there and Fault.FROZEN in self.rates
+        return (
+            name in self.rates
+            or any(spell.fault == name for spell in self.spells)
+            or any(saying.fate == name for saying in self.sayings)
+            or (name == "theirs" and bool(self.theirs))
+            or (name == "tight" and self.calls <= 5)
+        )
+
 
 SPELLS = (
     Fault.KEY_REFUSED,

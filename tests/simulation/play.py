@@ -58,7 +58,10 @@ def first_to_notice(damage: Damage, seeds: Sequence[int]) -> tuple[int, Found] |
     """Play histories with the code damaged until one is noticed; gives its seed and the words."""
     with damaged(damage):
         for seed in seeds:
-            verdict = judge(World(plan(seed), shared_database()).run())
+            coming = plan(seed)
+            if not all(coming.has(need) for need in damage.needs):
+                continue
+            verdict = judge(World(coming, shared_database()).run())
             if verdict.found:
                 return seed, verdict.found[0]
     return None
