@@ -53,6 +53,11 @@ SEND_BY = timedelta(seconds=10)
 HORIZON = 6 * 86_400.0
 """How long after the last fault everything must have come to rest: a few "try tomorrow"s."""
 
+FREEZES = ((11, 60), (60, 118), (130, 300))
+MOMENT = ((0, 0.03),)
+"""How long a process stands still when it is frozen, and otherwise, in seconds: past the last
+moment to send, past a slot but not a lease, past a lease."""
+
 THREADS = 2
 """Deliveries that a worker process has in hand at a time."""
 
@@ -340,8 +345,7 @@ class World:
             raise OperationalError("COMMIT", None, Exception("no reply"))
         if not inside and point not in (Point.SENDING, Point.SENT):
             frozen = self.plan.freezes_at in (None, point) and self.strikes(Fault.FROZEN)
-            long = self.dice.choice((self.dice.uniform(11, 60), self.dice.uniform(130, 300)))
-            self.pause(long if frozen else self.dice.uniform(0, 0.03))
+            self.pause(self.dice.uniform(*self.dice.choice(FREEZES if frozen else MOMENT)))
 
     def _settled(self, task: Task) -> None:
         for note in reversed(self.network.sent):
@@ -408,9 +412,9 @@ class World:
         if task is not None:
             task.about = "resting"
         soonest = self._next_due()
-        least = min(0.3 * 2.0**idle, 20.0)
+        least = 0.3 * 2.0 ** min(idle, 11)
         if soonest is None:
-            self.pause(min(30.0 * 4.0**idle, 40_000.0))
+            self.pause(30.0 * 4.0 ** min(idle, 5))
             return
         self.pause(max(least, soonest - self.loop.now + self.dice.uniform(0.01, 0.5)))
 
