@@ -25,7 +25,8 @@ from sqlalchemy.pool import StaticPool
 from gateway.answers import Answer, outcome
 from gateway.contracts.lead_provider_v3 import CONTRACT
 from gateway.quota import Limit, PastCall, Quota
-from outbox import attempts, gates
+from outbox import attempts, bindings, gates
+from outbox.bindings import Binding
 from outbox.delivery import Deliverer
 from outbox.relay import Relay, Ring
 from outbox.retry import Timing
@@ -187,11 +188,11 @@ class Wire:
 
     def _asked(self, run: Callable[[], object]) -> object:
         world = self._world
-        world.pause(world.dice.uniform(0.0002, 0.004))
+        world.wait_for_redis()
         if world.redis_away:
             raise RedisConnectionError("nobody listens")
         found = run()
-        world.pause(world.dice.uniform(0.0002, 0.004))
+        world.wait_for_redis()
         if world.strikes(Fault.REDIS_REPLY_LOST):
             raise RedisConnectionError("the reply was lost")
         return found
@@ -254,6 +255,7 @@ class World:
     def run(self) -> Outside:
         """Let it happen, to the end."""
         self.database.begin_anew()
+        self._bind()
         for saying in self.plan.sayings:
             self.loop.at(saying.at, partial(self._say, saying))
         for one in self.plan.theirs:
@@ -278,6 +280,18 @@ class World:
             surprises=self.surprises,
             ends=self._ends(),
         )
+
+    def _bind(self) -> None:
+        """Let the database speak for this API, and write there."""
+        ours = Binding(
+            destination=DESTINATION,
+            contract=CONTRACT.name,
+            url="http://127.0.0.1:9/api/v3",
+            key_name=DESTINATION,
+            database_id="here",
+        )
+        with self.database.transaction() as connection:
+            bindings.bind(connection, ours, now=BEGINNING, live=True)
 
     @contextmanager
     def _listening(self) -> Generator[None]:
@@ -324,6 +338,11 @@ class World:
             if self.database.in_transaction:
                 raise AssertionError("a turn is never given away inside a transaction")
             self.loop.sleep(seconds)
+
+    def wait_for_redis(self) -> None:
+        """Let Redis take its time. Who asks while reading the database keeps the turn."""
+        if not self.database.in_transaction:
+            self.pause(self.dice.uniform(0.0002, 0.004))
 
     # moments of our own code
 
