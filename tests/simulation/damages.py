@@ -58,7 +58,7 @@ DAMAGES: Sequence[Damage] = (
     damage(
         "done before it is answered",
         (
-            "outbox.delivery:Deliverer.deliver",
+            "outbox.delivery:Deliverer._with",
             "reach(Point.MARK_COMMITTED)\n",
             "done = taken.record.but(state=RecordState.IN_STEP, lease_until=None, pending={}, path=())\n"
             "    with self._database.transaction() as connection:\n"
@@ -70,9 +70,9 @@ DAMAGES: Sequence[Damage] = (
         "a lost answer taken for a yes",
         (
             "outbox.retry:after",
-            "return After(folded=Folded(record=_doubt(record, outcome, timing, moment)))",
-            "return After(folded=Folded(record=record.but(state=RecordState.IN_STEP, mark=None,"
-            " pending={}, path=(), due_at=None, lease_until=None)))",
+            "return Folded(record=_doubt(record, outcome, timing, moment))",
+            "return Folded(record=record.but(state=RecordState.IN_STEP, mark=None, pending={},"
+            " path=(), due_at=None, lease_until=None))",
         ),
     ),
     damage(
@@ -83,33 +83,32 @@ DAMAGES: Sequence[Damage] = (
         "quarantine skipped",
         (
             "outbox.retry:Timing.safe_to_look",
-            "return marked_at + self.send_by + self.deadline + self.quarantine",
-            "return marked_at",
+            "return mark.at + self.send_by + self.deadline + self.quarantine",
+            "return mark.at",
         ),
         needs="lands_late",
     ),
     damage(
         "token not exchanged",
         (
-            "records.store:take",
-            "return None if row is None else from_row(row)",
-            "if row is None: return None\n"
-            "    was = {'token': token, 'state': 'dispatched'}\n"
-            "    connection.execute(update(record).where(record.c.id == record_id).values(was))\n"
-            "    return from_row(row).but(token=token)",
+            "records.store:take_with_kin",
+            "record = from_row(row[:-1])",
+            "there, was = globals()['record'], {'token': token, 'state': 'dispatched'}\n"
+            "        connection.execute(update(there).where(there.c.id == record_id).values(was))\n"
+            "        record = from_row(row[:-1]).but(token=token)",
         ),
     ),
     damage(
         "mark after send",
         (
-            "outbox.delivery:Deliverer.deliver",
+            "outbox.delivery:Deliverer._with",
             "marked = self._mark(taken, grant)",
             "came = self._make_call(taken.call, taken.record, taken.kin, self._clock.monotonic() + 9)\n"
-            "    marked = self._mark(taken, grant)",
+            "        marked = self._mark(taken, grant)",
         ),
         (
-            "outbox.delivery:Deliverer.deliver",
-            "came = self._make_call(taken.call, taken.record, taken.kin, send_by)",
+            "outbox.delivery:Deliverer._with",
+            "came = self._make_call(taken.call, taken.record, taken.kin, marked.send_by)",
             "pass",
         ),
     ),
@@ -159,8 +158,21 @@ DAMAGES: Sequence[Damage] = (
     ),
     damage(
         "gate ignored",
-        ("outbox.delivery:Deliverer._take", "open_at=now)", "open_at=None)"),
-        ("outbox.relay:Relay._admit_lane", "room = 0 if shut else", "room ="),
+        (
+            "outbox.delivery:Deliverer._not_taken",
+            "standing = self._gates.standing(connection, now)",
+            "standing = Open()",
+        ),
+        (
+            "outbox.relay:Relay._admit_lane",
+            "standing = self._gates.standing(connection, now)",
+            "standing = Open()",
+        ),
+        (
+            "outbox.relay:Relay._room_at_once",
+            "if not isinstance(self._gates.standing(connection, now), Open):",
+            "if False:",
+        ),
         needs="key_refused",
     ),
     damage(
@@ -179,7 +191,8 @@ DAMAGES: Sequence[Damage] = (
     ),
     damage(
         "create resent without limit",
-        ("outbox.delivery:Deliverer._delivered", "if sent.creates < CREATES:", "if True:"),
+        ("outbox.delivery:Deliverer._read", "if sent.creates < CREATES:", "if True:"),
+        ("outbox.admission:_follow", "if record.creates >= CREATES and", "if False and"),
         needs="fails_before",
     ),
     damage(
@@ -203,9 +216,9 @@ DAMAGES: Sequence[Damage] = (
     damage(
         "base not compared",
         (
-            "records.fold:_settle_fields",
-            "elif theirs != wish.base and not agrees(name, wish.base, accepted):",
-            "elif False:",
+            "records.conflict:of_field",
+            "if not wish.base_known or theirs == wish.base:",
+            "if True:",
         ),
         needs="theirs",
     ),
@@ -225,8 +238,8 @@ DAMAGES: Sequence[Damage] = (
     damage(
         "lock of a refused request ignored",
         (
-            "outbox.admission:_worth",
-            "if lock is not None and _still_locked(lock, record, kin):",
+            "outbox.admission:_barred",
+            "if lock is not None:",
             "if False:",
         ),
         ("gateway.contracts.lead_provider.planning:_locked", "return", "return False and"),
@@ -262,10 +275,10 @@ DAMAGES: Sequence[Damage] = (
         "sent though something newer was folded meanwhile",
         (
             "records.store:put_mark",
-            "return connection.execute(_HELD_AS_PLANNED, values).rowcount == 1",
-            "values.pop('held_revision')\n"
-            "    return connection.execute(_HELD.values(lease_until=until, **({} if mark is None else"
-            " {'mark': mark_json(mark)})), {'held_id': one.id, 'held_token': one.token}).rowcount == 1",
+            "return connection.execute(statement, values).rowcount == 1",
+            "now = select(record.c.revision).where(record.c.id == one.id)\n"
+            "    values['held_revision'] = connection.execute(now).scalar_one()\n"
+            "    return connection.execute(statement, values).rowcount == 1",
         ),
         needs="freezes:take.committed",
     ),
