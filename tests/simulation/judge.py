@@ -40,9 +40,6 @@ IN_HAND = 45.0
 MOST_CREATES = 2
 """How often a create may be sent whose end is unclear, for each time it is asked for."""
 
-TAKES = 5
-"""After so many takings in a row that ended without an orderly end, a person has to look."""
-
 ENDINGS = (Fault.KILLED, Fault.TRANSACTION_FAILS, Fault.COMMIT_UNSURE, Fault.FROZEN)
 """What may end a taking before its time, besides death at a point."""
 
@@ -382,15 +379,16 @@ class Judge:
         )
 
     def _unlucky(self, records: Sequence[Record]) -> bool:
-        """Two creates of which nobody heard, or a row of deaths: a person has to look."""
+        """Creates of which nobody heard, or deaths in a row: a person has to look."""
         tired = any(one.reason is Reason.EXHAUSTED for one in records)
         deaths = sum(
             number
             for name, number in self._outside.fired.items()
             if name.split(":")[0] in (Fault.DIES, *ENDINGS)
         )
-        creates = self._unclear_creates().values()
-        return tired and (deaths >= TAKES or any(number >= MOST_CREATES for number in creates))
+        # Who died between its mark and the call may have sent it, for all that we can know.
+        unclear = max(self._unclear_creates().values(), default=0)
+        return tired and unclear + deaths >= MOST_CREATES
 
 
 @dataclass(frozen=True)
