@@ -1,5 +1,8 @@
 """A message is a ring at the door: the row decides."""
 
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -149,3 +152,53 @@ def test_the_table_itself_refuses_a_second_taken_record_of_one_real_thing(
         outbox.set_record(
             replace(outbox.record(), id=second.record_id), state="taken", lease_until=UNTIL
         )
+
+
+def test_a_take_that_had_to_wait_for_a_change_sees_its_kin_as_they_are_after_it(
+    outbox: Outbox,
+) -> None:
+    if outbox.database.is_sqlite:
+        pytest.skip(
+            "SQLite has one writer at a time: nobody reads before a change and waits for it"
+        )
+    ring = two_of_one_person(outbox)[0]
+
+    def take_it() -> store.Taken | None:
+        with outbox.database.at_once() as connection:
+            return store.take_with_kin(
+                connection,
+                ring.record_id,
+                ring.token,
+                until=UNTIL,
+                open_at=NOON,
+                generation=1,
+            )
+
+    with ThreadPoolExecutor(1) as pool:
+        with outbox.database.transaction() as connection:
+            family = store.of_family(connection, "default", outbox.record().family, lock=True)
+            changed = [one.but(revision=one.revision + 1, calls=7) for one in family]
+            store.update_all(connection, changed)
+            taking = pool.submit(take_it)
+            until(lambda: taking.done() or waits_for_a_lock(outbox))
+        found = taking.result(timeout=30)
+
+    assert found is not None
+    assert (found.record.state, found.record.calls) == (RecordState.TAKEN, 7)
+    assert [one.calls for one in found.kin] == [7]
+
+
+def waits_for_a_lock(outbox: Outbox) -> bool:
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with outbox.database.reading() as connection:
+        return bool(connection.execute(query).scalar_one())
+
+
+def until(true: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < ends
+        time.sleep(0.01)
