@@ -11,6 +11,7 @@ from outbox.gates import Gate
 from outbox.relay import FoldedMeanwhile, Relay, Ring
 from producers import emit
 from records import store
+from runtime.points import Point, listen, unlisten
 from schema.events import (
     DeclarationMade,
     DeclarationVoided,
@@ -34,6 +35,10 @@ def deferred(source_id: str = "E-1", **more: object) -> Event:
     return decode(
         {"event": "participant_deferred", "source_id": source_id, "reason": "other", **more}
     )
+
+
+def resumed(source_id: str) -> Event:
+    return ParticipantResumed(source_id=source_id)
 
 
 def to_schedule(schedule: str, source_id: str = "E-1") -> Event:
@@ -437,6 +442,42 @@ def test_the_longest_due_goes_first(outbox: Outbox) -> None:
     outbox.round()
 
     assert [ring.record_id for ring in outbox.rings] == [last.id]
+
+
+def test_what_a_fold_makes_due_is_dispatched_in_the_same_transaction(outbox: Outbox) -> None:
+    a_crowd(outbox, 1)
+    outbox.run()
+    outbox.emit(resumed("E-0"))
+    reached: list[Point] = []
+    listen(reached.append)
+
+    try:
+        outbox.round()
+    finally:
+        unlisten(reached.append)
+
+    assert reached == [
+        Point.FOLD_UNCOMMITTED,
+        Point.ADMIT_UNCOMMITTED,
+        Point.FOLD_COMMITTED,
+        Point.ADMIT_COMMITTED,
+        Point.RUNG,
+    ]
+    assert outbox.deliver() == ["settled"]
+
+
+def test_what_is_due_already_goes_before_what_a_fold_makes_due(outbox: Outbox) -> None:
+    a_crowd(outbox, 3)
+    outbox.run()
+    outbox.room = 0
+    outbox.emit(resumed("E-0"), resumed("E-1"))
+    outbox.round()
+    outbox.room = 1
+    outbox.emit(resumed("E-2"))
+
+    outbox.round()
+
+    assert [ring.record_id for ring in outbox.rings] == [outbox.record("E-0").id]
 
 
 def test_a_lost_ring_is_rung_again_with_a_new_token(outbox: Outbox) -> None:
