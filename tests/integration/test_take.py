@@ -172,6 +172,7 @@ def test_a_take_that_had_to_wait_for_a_change_sees_its_kin_as_they_are_after_it(
                 until=UNTIL,
                 open_at=NOON,
                 generation=1,
+                key_name="default",
             )
 
     with ThreadPoolExecutor(1) as pool:
