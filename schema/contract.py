@@ -68,7 +68,8 @@ class Operation:
     `look_up` names the read that settles a doubt about this write; None means a person must.
     `on_missing` names the read that tells into which other id one that is not known was merged.
     `creates` marks what would double if it were done twice. `natural_key` says in words by what a
-    look-up recognises the effect, `source` where the API says so.
+    look-up recognises the effect, `again` what the API makes of the same request a second time,
+    `source` where it says so.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Operation:
     on_missing: str | None = None
     creates: bool = False
     natural_key: str = ""
+    again: str = ""
     source: str = ""
 
     @property

@@ -45,11 +45,33 @@ KINDS = {
     ),
 }
 CREATE = Operation(
-    name="create", kind="participant", method="POST", path="/participants", creates=True
+    name="create",
+    kind="participant",
+    method="POST",
+    path="/participants",
+    creates=True,
+    natural_key="nothing that the texts name; its id comes with the answer",
+    again="not safe: it may make a second participant",
+    source='"duplicated records"; "providers would send: POST /participants"',
 )
-UPDATE = Operation(name="update", kind="participant", method="PUT", path="/participants/{id}")
+UPDATE = Operation(
+    name="update",
+    kind="participant",
+    method="PUT",
+    path="/participants/{id}",
+    natural_key="participant, every field sent",
+    again="safe where nobody else writes; it would overwrite what they wrote",
+    source='"Repeatedly submitting ... overwriting correct data"',
+)
 DECLARE = Operation(
-    name="declare", kind="declaration", method="POST", path="/declarations", creates=True
+    name="declare",
+    kind="declaration",
+    method="POST",
+    path="/declarations",
+    creates=True,
+    natural_key="nothing that the texts name; participant and type in our own books",
+    again="not safe: it may declare twice",
+    source='"they might later send a declaration: POST /declarations"',
 )
 
 

@@ -46,4 +46,5 @@ def test_every_write_can_be_looked_up() -> None:
             look_up = CONTRACT.operations[operation.look_up]
             assert (look_up.kind, look_up.writes) == (operation.kind, False)
             assert operation.natural_key
+            assert operation.again
             assert operation.source

@@ -20,9 +20,10 @@ from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Table
 from sqlalchemy.dialects import postgresql
 
 from gateway import answers
-from gateway.contracts import lead_provider_v3
+from gateway.contracts import guidance, lead_provider_v3
 from pillarbox.__main__ import application
 from runtime import metrics
+from schema.contract import Contract, Operation, Rule
 from schema.events import EVENTS, Event
 from schema.outcomes import OutcomeName
 from schema.states import (
@@ -37,6 +38,7 @@ from schema.states import (
     RecordState,
 )
 from schema.tables import metadata
+from tests.docs import outcomes as outcome_table
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "reference"
@@ -364,7 +366,8 @@ RULES: Mapping[OutcomeName, tuple[str, str]] = {
     OutcomeName.IN_DOUBT: (
         "it may have been executed",
         "In doubt: nothing else is sent for the record. It is looked up, after the quarantine where "
-        "no answer came, and compared.",
+        "no answer came, and compared with what was to be. A look that began earlier may say done, "
+        "never not done. A create is repeated once. Without a look-up a person must say.",
     ),
     OutcomeName.LATER: (
         'a "try again tomorrow" rule',
@@ -372,8 +375,10 @@ RULES: Mapping[OutcomeName, tuple[str, str]] = {
     ),
     OutcomeName.REFUSED: (
         "any other 4xx",
-        "A dead letter at once; this request is locked. `data`: only other content is sent. "
-        "`state`: also again when what is there changes.",
+        "A dead letter at once; this request is locked, with its entries and what was said to it. "
+        "`data`: only other content is sent, or the same on a named person's word. `state`: also "
+        "again when what is known of it or its kin changes. What does not depend on it goes on. A "
+        "404 on a known id first asks whom it was merged into, and follows.",
     ),
     OutcomeName.INVALID_HERE: (
         "our own validation, before any call",
@@ -385,66 +390,92 @@ RULES: Mapping[OutcomeName, tuple[str, str]] = {
     ),
     OutcomeName.CONFLICT: (
         "both sides changed the same field",
-        "A dead letter with base, ours and theirs.",
+        "A dead letter with base, ours and theirs; the other fields of the record go on. A newer "
+        "event about that field, or a person, resolves it.",
     ),
 }
 
 
 def outcomes() -> str:
     """What an answer means, and what becomes of the record."""
-    contract = lead_provider_v3.CONTRACT
     answered = [line for line in (answers.__doc__ or "").splitlines() if line.startswith("|")]
     rules = [(f"`{name}`", when, then) for name, (when, then) in _in_order(OutcomeName, RULES)]
-    operations = [
+    contract = lead_provider_v3.CONTRACT
+    write, read = outcome_table.writes(contract)[0], outcome_table.reads(contract)[0]
+    becomes = [
         (
-            f"`{one.name}`",
-            f"`{one.method} {one.path}`",
-            f"`{one.look_up}`" if one.look_up else "",
-            one.natural_key,
-            one.source,
+            name,
+            outcome_table.came(contract, read, reply).words(),
+            outcome_table.came(contract, write, reply).words(),
         )
-        for one in contract.operations.values()
+        for name, reply in outcome_table.ANSWERS.items()
     ]
-    refusals = [
-        (
-            ", ".join(f"`{name}`" for name in one.operations)
-            if len(one.operations) < len(contract.operations)
-            else "all",
-            f"`{one.title}`",
-            one.detail or "(any)",
-            f"`{one.meaning}`",
-            one.advice,
-            one.source,
-        )
-        for one in contract.rules
+    parts = [
+        "# Outcomes",
+        "An answer becomes an outcome, and an outcome has one rule.",
+        "## From answer to outcome",
+        "\n".join(answered),
+        "## From outcome to record",
+        _table(("Outcome", "When", "What becomes of the record"), rules),
+        "## From answer to record",
+        "Worked out by the code, for a record with one wish; the same for every operation. A read "
+        "that settles a doubt never ends it by failing: the record stays in doubt.",
+        _table(("What came back", "On a read", "On a write"), becomes),
     ]
-    return "\n\n".join(
-        (
-            "# Outcomes",
-            "An answer becomes an outcome, and an outcome has one rule.",
-            "## From answer to outcome",
-            "\n".join(answered),
-            "## From outcome to record",
-            _table(("Outcome", "When", "What becomes of the record"), rules),
-            "## Operations of `lead_provider_v3`",
-            "The last column names the section of the API's description that this was taken from.",
-            _table(("Operation", "Request", "Looked up by", "Recognised by", "Source"), operations),
-            "## Refusals that `lead_provider_v3` knows",
-            "A refusal is recognised by its title and the beginning of its detail. `already`: look, "
-            "then believe it. `later`: not today. `data` and `state`: dead letters, see above. "
-            "`passing`: tried again.",
-            _table(
-                (
-                    "Operation",
-                    "Title",
-                    "Detail begins",
-                    "Meaning",
-                    "What a person can do",
-                    "Source",
-                ),
-                refusals,
-            ),
+    for one in (contract, guidance.CONTRACT):
+        parts += [f"## Reads of `{one.name}`", _reads(one), *_writes(one)]
+    return "\n\n".join(parts)
+
+
+def _reads(contract: Contract) -> str:
+    rows = [
+        (f"`{one.name}`", f"`{one.method} {one.path}`", one.natural_key, one.source)
+        for one in outcome_table.reads(contract)
+    ]
+    if not rows:
+        return "None: the texts name nothing by which anything could be looked up."
+    return _table(("Operation", "Request", "Finds", "Source"), rows)
+
+
+def _writes(contract: Contract) -> Iterator[str]:
+    yield f"## Writes of `{contract.name}`"
+    yield (
+        "A refusal is recognised by its title and the beginning of its detail. `already`: look, then "
+        "believe it. `later`: not today. `data` and `state`: whose fault it is, see above. "
+        "`missing`: asked for a merge first. `passing`: tried again. The sources are sections of the "
+        "API's description, or the guidance's own words."
+    )
+    everywhere = [one for one in contract.rules if len(one.operations) == len(contract.operations)]
+    if everywhere:
+        some = outcome_table.writes(contract)[0]
+        yield "### Refusals of every operation"
+        yield _refusals(contract, some, everywhere)
+    for one in outcome_table.writes(contract):
+        yield f"### `{one.name}`: `{one.method} {one.path}`"
+        looked_up = f"`{one.look_up}`" if one.look_up else "nothing: a person must look there"
+        yield (
+            f"- Recognised by: {one.natural_key}\n- A doubt is looked up by: {looked_up}\n"
+            f"- The same request again: {one.again}\n- Source: {one.source}"
         )
+        own = [rule for rule in contract.rules if one.name in rule.operations]
+        own = [rule for rule in own if rule not in everywhere]
+        yield _refusals(contract, one, own) if own else "No refusal of its own is known."
+
+
+def _refusals(contract: Contract, operation: Operation, rules: Sequence[Rule]) -> str:
+    return _table(
+        ("Title", "Detail begins", "Meaning", "What becomes of it", "Advice", "Source"),
+        [
+            (
+                f"`{one.title}`",
+                one.detail or "(any)",
+                f"`{one.meaning}`",
+                outcome_table.refused(contract, operation, one).words(),
+                one.advice,
+                one.source,
+            )
+            for one in rules
+        ],
     )
 
 

@@ -128,7 +128,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 )
 
 
-def _participant_write(name: str, path: str, end: str, source: str) -> Operation:
+def _participant_write(name: str, path: str, end: str, again: str, source: str) -> Operation:
     return Operation(
         name=name,
         kind="enrolment",
@@ -137,15 +137,26 @@ def _participant_write(name: str, path: str, end: str, source: str) -> Operation
         look_up="look_up_participant",
         on_missing="find_merged",
         natural_key=end,
-        source=source,
+        again=f"safe; refused as {again}",
+        source=f"{source}, §10",
     )
 
 
-DEFER = _participant_write("defer", "defer", "participant, course, status deferred", "§7.1")
-WITHDRAW = _participant_write("withdraw", "withdraw", "participant, course, withdrawn", "§7.2")
-RESUME = _participant_write("resume", "resume", "participant, course, status active", "§7.3")
+DEFER = _participant_write(
+    "defer", "defer", "participant, course, status deferred", "already deferred", "§7.1"
+)
+WITHDRAW = _participant_write(
+    "withdraw", "withdraw", "participant, course, withdrawn", "already withdrawn", "§7.2"
+)
+RESUME = _participant_write(
+    "resume", "resume", "participant, course, status active", "already active", "§7.3"
+)
 CHANGE_SCHEDULE = _participant_write(
-    "change_schedule", "change-schedule", "participant, course, schedule and cohort", "§7.4"
+    "change_schedule",
+    "change-schedule",
+    "participant, course, schedule and cohort",
+    "already on the profile",
+    "§7.4",
 )
 LOOK_UP_PARTICIPANT = Operation(
     name="look_up_participant",
@@ -171,7 +182,8 @@ DECLARE = Operation(
     look_up="find_declaration",
     creates=True,
     natural_key="participant, course, type, date, ours, live",
-    source="§7.5",
+    again="no second claim; refused as already submitted, which may be somebody else's claim",
+    source="§7.5, §10",
 )
 VOID = Operation(
     name="void",
@@ -180,7 +192,8 @@ VOID = Operation(
     path="/participant-declarations/{id}/void",
     look_up="look_up_declaration",
     natural_key="declaration, state voided or refunded",
-    source="§7.6",
+    again="safe; refused as already voided, or refunded",
+    source="§7.6, §10",
 )
 LOOK_UP_DECLARATION = Operation(
     name="look_up_declaration",
@@ -205,7 +218,8 @@ FORM_PARTNERSHIP = Operation(
     look_up="find_partnership",
     creates=True,
     natural_key="school and cohort",
-    source="§7.7",
+    again="no second one, but for two at the very same moment; refused as already confirmed",
+    source="§7.7, §10",
 )
 CORRECT_PARTNERSHIP = Operation(
     name="correct_partnership",
@@ -214,7 +228,8 @@ CORRECT_PARTNERSHIP = Operation(
     path="/partnerships/{id}",
     look_up="look_up_partnership",
     natural_key="partnership and delivery partner",
-    source="§7.7",
+    again="safe; refused as already confirmed",
+    source="§7.7, §10",
 )
 LOOK_UP_PARTNERSHIP = Operation(
     name="look_up_partnership",
