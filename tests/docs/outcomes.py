@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from gateway.answers import Answer, Failure, FailureKind, Reply, outcome
-from outbox.retry import LOOK_SOON, Moment, Timing, after
+from outbox.retry import LOOK_SOON, Moment, Timing, after, shut_by
 from schema.contract import Contract, Meaning, Operation, Rule
 from schema.keys import AttemptId, EntryId, RecordId, RecordKey, RemoteId
 from schema.outcomes import Outcome, name_of
@@ -105,7 +105,8 @@ def came(contract: Contract, operation: Operation, reply: Reply) -> Came:
     )
     moment = Moment(now=NOON, server_now=NOON, dice=Random(1))
     ended = after(told, record, call, cause="c", timing=TIMING, moment=moment)
-    return Came(outcome=told, record=ended.folded.record, shuts=ended.shut is not None)
+    shuts = shut_by(told, TIMING, moment) is not None
+    return Came(outcome=told, record=ended.record, shuts=shuts)
 
 
 def _taken(operation: Operation) -> Record:

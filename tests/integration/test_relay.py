@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from outbox.relay import FoldedMeanwhile, Relay, Ring
 from producers import emit
 from records import store
 from runtime.points import Point, listen, unlisten
+from schema.asks import Asks
 from schema.events import (
     DeclarationMade,
     DeclarationVoided,
@@ -414,6 +416,31 @@ def test_what_another_relay_has_locked_is_skipped_not_waited_for(outbox: Outbox)
 
     assert [one.id for one in locked] == [first]
     assert [one.id for one in left] == [second]
+
+
+def test_one_entry_that_cannot_be_folded_goes_to_a_person_and_holds_up_nobody(
+    outbox: Outbox,
+) -> None:
+    asks = outbox.contract.asks
+
+    def asks_or_breaks(event: Event) -> Asks:
+        if event.source_id == "E-2":
+            raise ZeroDivisionError("a mistake of ours")
+        return asks(event)
+
+    outbox.contract = replace(outbox.contract, asks=asks_or_breaks)
+    outbox.relay = outbox.another_relay()
+    first, broken, last = outbox.emit(deferred("E-1"), deferred("E-2"), deferred("E-3"))
+
+    outbox.run()
+
+    assert outbox.how(first, broken, last) == ["folded"] * 3
+    aside = outbox.record("E-2")
+    assert (aside.state, aside.reason) == (RecordState.DEAD, Reason.INVALID_HERE)
+    assert aside.problem is not None
+    assert "ZeroDivisionError" in aside.problem.detail
+    assert aside.entries() == {broken}
+    assert [outbox.record(one).state for one in ("E-1", "E-3")] == [RecordState.WAITING] * 2
 
 
 # dispatched as the quota allows

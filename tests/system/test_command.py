@@ -239,6 +239,39 @@ def test_status_as_json_has_stable_keys(story: Outbox) -> None:
     assert "no worker is at work" in told["attention"][-1]
 
 
+def test_status_names_all_that_needs_attention_a_doubt_at_once(
+    database: Database,
+) -> None:
+    outbox = Outbox(database)
+    outbox.link()
+    outbox.emit(ParticipantDeferred(source_id="E-1", reason="other"))
+    outbox.round()
+    outbox.deliver()
+    outbox.api.then(lost(executed=False))
+    outbox.run()
+    outbox.emit(ParticipantDeferred(source_id="E-9", reason="other"))
+    with database.transaction() as connection:
+        long_ago = datetime.now(UTC) - timedelta(hours=3)
+        connection.execute(
+            update(outbox_entry)
+            .where(outbox_entry.c.source_id == "E-9")
+            .values(emitted_at=long_ago)
+        )
+    run("quota", "pause", "--reason", "the DfE asked us to")
+
+    told = run("status", "--json").json
+
+    (one,) = told["destinations"]
+    assert one["attention"] == [
+        "in doubt: 1, no answer",
+        "entries wait to be folded since 3 h; is a relay at work?",
+        "no calls are made: the DfE asked us to",
+    ]
+    assert all(line in told["attention"] for line in one["attention"])
+    assert "In doubt: a call was made" in run("records", "explain", "E-1").out
+    assert run("status", "--check").code == 6
+
+
 def test_status_check_asks_for_attention(story: Outbox) -> None:
     assert run("status").code == 0
     assert run("status", "--check").code == 6

@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
+from outbox.relay import Ring
 from runtime.redis import connect
+from runtime.settings import Settings
+from schema.keys import LeaseToken, RecordId
+from schema.states import Lane
 from tests.support.command import run
 from tests.support.servers import RedisServer, free_port
+from workers.wiring import Wiring
 
 LOOPBACK = "http://127.0.0.1:9/api/v3"
 
@@ -148,3 +153,23 @@ def test_a_redis_that_cannot_be_relied_on_is_said_at_the_start_by_check_and_by_s
     assert started.code == 0, "it warns, and works: a restart is when a worker is needed most"
     assert "redis_unfit" in started.err
     assert said in started.err
+
+
+def test_rings_that_nobody_fetches_leave_no_room_for_more(
+    sqlite_template: Path, tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pillarbox.db"
+    file.write_bytes(sqlite_template.read_bytes())
+    environment.setenv("DATABASE_URL", f"sqlite:///{file}")
+    environment.setenv("PILLARBOX_API_URL", LOOPBACK)
+    wiring = Wiring.build(Settings.from_environment())
+    [destination] = wiring.settings.destinations
+    room = wiring.room(destination)
+    free = room(Lane.LIVE, 0)
+    ring = Ring(record_id=RecordId(1), token=LeaseToken(1), lane=Lane.LIVE)
+
+    wiring.ring(destination)([ring] * 900)
+
+    assert free > 0
+    assert room(Lane.LIVE, 0) == room(Lane.LIVE, 900) == 0
+    wiring.close()
