@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -179,7 +179,7 @@ class Client:
             return call.failed(FailureKind.KEY_UNUSABLE, f"not sent: no key ({_name(error)})")
         self._here.call = call
         try:
-            return self._answer(self._base.request(request, key), call)
+            return _without(key, self._answer(self._base.request(request, key), call))
         except SendByPassed:
             return call.broken("it had become too late to send")
         except (DeadlinePassed, httpcore.TimeoutException):
@@ -217,6 +217,13 @@ class Client:
             call.left()
             parts.append(part)
         return b"".join(parts)
+
+
+def _without(key: str, reply: Reply) -> Reply:
+    """Take the key out of an answer that repeats it, as an error page may: answers are kept."""
+    if not isinstance(reply, Answer) or key.encode() not in reply.body:
+        return reply
+    return replace(reply, body=reply.body.replace(key.encode(), b"***"))
 
 
 def usable_key(key: str) -> str:

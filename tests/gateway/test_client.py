@@ -454,6 +454,15 @@ def test_the_key_is_in_no_log_no_reply_and_no_representation(
     assert WRITE.path not in repr(reply)
 
 
+def test_an_error_page_that_repeats_the_key_is_kept_without_it() -> None:
+    page = f"<pre>Authorization: Bearer {KEY}</pre>".encode()
+
+    reply, _ = sent_to(answering(an_answer(page, status=500)))
+
+    assert isinstance(reply, Answer)
+    assert reply.body == b"<pre>Authorization: Bearer ***</pre>"
+
+
 # Addresses
 
 

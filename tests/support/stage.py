@@ -45,7 +45,7 @@ PATIENCE_S = 120.0
 """How long all may take to come to rest before a test gives up; nothing waits this long."""
 
 
-def world() -> dict[str, Any]:
+def world(token: str = TOKEN, person: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Forty people in training, and what they may be declared for."""
     names = ("ecf-standard-september", "ecf-extended-september", "ecf-reduced-september")
     windows = {"started": ["2025-09-01", None], "retained-1": ["2025-09-01", None]}
@@ -57,7 +57,7 @@ def world() -> dict[str, Any]:
     }
     return {
         "format": 1,
-        "providers": {"stage": {"name": "Stage Training", "tokens": [TOKEN]}},
+        "providers": {"stage": {"name": "Stage Training", "tokens": [token]}},
         "cohorts": {"2025": {}},
         "schedules": {"2025": dict.fromkeys(names, windows)},
         "delivery_partners": {"hub": {"name": "Hub", "pairings": [["stage", 2025]]}},
@@ -84,6 +84,7 @@ def world() -> dict[str, Any]:
                         "school": "mill",
                         "school_started_on": "2025-09-01",
                         "training": training,
+                        **(person or {}),
                     },
                 }
             }
@@ -158,17 +159,26 @@ class QuickWiring(Wiring):
 class Stage:
     """One run: a sandbox, a database, and everybody at work, in threads or in processes."""
 
-    def __init__(self, database_url: str, redis_url: str | None, folder: Path) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        redis_url: str | None,
+        folder: Path,
+        *,
+        token: str = TOKEN,
+        person: Mapping[str, str] | None = None,
+    ) -> None:
+        """*person* is what the API knows of everybody besides."""
         self._ends = ExitStack()
         self._children: list[subprocess.Popen[bytes]] = []
         self._folder = folder
-        self.sandbox = self._ends.enter_context(Sandbox(world(), limit=1_000_000))
+        self.sandbox = self._ends.enter_context(Sandbox(world(token, person), limit=1_000_000))
         self._control = Control(self.sandbox)
         self.environment = {
             "DATABASE_URL": database_url,
             **({} if redis_url is None else {"REDIS_URL": redis_url}),
             "PILLARBOX_API_URL": self.sandbox.url,
-            "PILLARBOX_API_TOKEN": TOKEN,
+            "PILLARBOX_API_TOKEN": token,
             "PILLARBOX_QUOTA": "100000/300",
             "PILLARBOX_SETTLE": "0",
         }
@@ -200,6 +210,15 @@ class Stage:
             )
             self._children.append(child)
             self._ends.callback(_end, child)
+
+    def logs(self) -> str:
+        """Give all that the processes said."""
+        return "\n".join(file.read_text() for file in sorted(self._folder.glob("*.log")))
+
+    def faults(self, *rules: Mapping[str, Any]) -> None:
+        """Set the sandbox's faults."""
+        body: Any = list(rules)
+        self._control.put("/faults", body)
 
     def all_live(self) -> bool:
         """Say whether every process that was started is there still."""
