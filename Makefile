@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test faults simulate simulate-damage check bench format clean
+.PHONY: help demo up test faults simulate simulate-damage check bench bench-faults format clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ check: $(VENV)/ready  ## format, lint, types, import contracts
 
 bench: $(VENV)/ready  ## speed as ratios within one run, with counters as gates
 	@$(BIN)/python -m benchmarks
+
+bench-faults: $(VENV)/ready  ## how soon work moves again after each fault, and what it cost
+	@$(BIN)/python -m benchmarks faults
 
 format: $(VENV)/ready  ## put the code into its form
 	@$(BIN)/ruff check --fix .

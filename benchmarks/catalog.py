@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from benchmarks import delivery, due, emit, fold, latency, memory, quota
+from benchmarks import delivery, due, emit, faults, fold, latency, memory, quota
 from benchmarks.result import Line, Result
 
 
@@ -39,4 +39,8 @@ SCENARIOS: Mapping[str, Callable[..., Result]] = {
     "delivery": delivery.run,
     "latency": latency.run,
     "memory": memory.run,
+    "faults": faults.run,
 }
+
+APART = frozenset({"faults"})
+"""What runs only when it is named: minutes of waiting, which say nothing about speed."""
