@@ -220,9 +220,12 @@ class Runs:
         return run
 
     def _embedded(self, folder: Path) -> Run:
+        return Run(Stage(self._sqlite(folder), None, folder))
+
+    def _sqlite(self, folder: Path) -> str:
         file = folder / "pillarbox.db"
         file.write_bytes(self._template.read_bytes())
-        return Run(Stage(f"sqlite:///{file}", None, folder))
+        return f"sqlite:///{file}"
 
     def _apart(self, condition: Condition, folder: Path) -> Run:
         server = RedisServer(folder)
@@ -231,7 +234,9 @@ class Runs:
         url = server.url if proxy is None else proxy.url
         if proxy is not None:
             self._ends.callback(proxy.close)
-        return Run(Stage(self._postgres.new(), url, folder), redis=server, proxy=proxy)
+        # Both databases: fates strike beside SQLite, servers fail beside PostgreSQL.
+        database = self._postgres.new() if proxy is None else self._sqlite(folder)
+        return Run(Stage(database, url, folder), redis=server, proxy=proxy)
 
     def _play(self, name: str) -> None:
         try:
