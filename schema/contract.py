@@ -16,6 +16,7 @@ from schema.keys import RecordKey
 from schema.outcomes import Delivered
 from schema.plans import Plan
 from schema.record import Record
+from schema.sources import Source
 
 ABSENT: Mapping[str, Json] = {"state": "absent"}
 """What is accepted after a look-up that found nothing there.
@@ -102,6 +103,10 @@ class Rule:
     """What a person can do about it, for the desk."""
 
 
+def _reads_nothing(now: datetime) -> Sequence[Source]:
+    return ()
+
+
 class Unreadable(Exception):
     """A 2xx answer that does not say what the contract says it would. Carries no content of it."""
 
@@ -135,6 +140,8 @@ class Contract:
     serial_key: Callable[[Record], str | None]
     steps: Callable[[Record], int]
     """How many calls its wanted state can need at most, look-ups apart."""
+    sources: Callable[[datetime], Sequence[Source]] = _reads_nothing
+    """The collections to read at this time. Where one must be read year by year, each year is one."""
 
     def family(self, key: RecordKey) -> str:
         """Give the key of the record that heads the family, as text."""

@@ -19,11 +19,12 @@ from schema.events import (
     ParticipantLinked,
     RecordSnapshot,
 )
-from schema.fingerprint import Json
+from schema.fingerprint import Json, utc_seconds
 from schema.keys import RecordKey, RemoteId
 from schema.outcomes import Delivered
 from schema.plans import Call, Hold, InStep, Plan, Request, WaitFor
 from schema.record import Record
+from schema.sources import EVERYTHING, About, Ask, Order, Page, Row, Source
 from schema.states import Reason
 
 LONDON = ZoneInfo("Europe/London")
@@ -156,6 +157,84 @@ def read(operation: Operation, record: Record, kin: Sequence[Record], body: Json
     return Delivered(accepted=accepted, remote_id=RemoteId(str(body["id"])))
 
 
+# What is read: the texts name a filter of changes and pages of 100, and no order.
+
+
+def _query(ask: Ask) -> tuple[tuple[str, str], ...]:
+    since = () if ask.since is None else (("filter[updated_since]", utc_seconds(ask.since)),)
+    return (*since, ("page[page]", str(ask.page)), ("page[per_page]", str(ask.size)))
+
+
+def _page(body: Json) -> Page:
+    rows = body.get("data") if isinstance(body, Mapping) else body
+    if not isinstance(rows, Sequence) or isinstance(rows, str):
+        raise Unreadable("the answer is no list")
+    return Page(rows=rows)
+
+
+def _row(raw: Json) -> Row:
+    if not isinstance(raw, Mapping) or not isinstance(raw.get("id"), str):
+        raise Unreadable("the row has no id")
+    content = {name: value for name, value in raw.items() if name not in ("id", "updated_at")}
+    return Row(id=str(raw["id"]), content=content, updated_at=_instant(raw.get("updated_at")))
+
+
+def _instant(value: Json) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else moment
+
+
+def _one(body: Json) -> Json:
+    return body
+
+
+def _told(row: Row, record: Record, kin: Sequence[Record]) -> Delivered:
+    ours = sorted(KINDS[record.key.kind].ours)
+    accepted = {name: row.content.get(name) for name in ours}
+    return Delivered(
+        accepted=accepted, remote_id=RemoteId(row.id), remote_updated_at=row.updated_at
+    )
+
+
+def _source(name: str, path: str, kind: str, effects: Mapping[str, frozenset[str]]) -> Source:
+    def about(row: Row) -> tuple[About, ...]:
+        return tuple(
+            About(kind=kind, remote_id=row.id, role=role) for role in ("", *LINKED_ROLES[kind])
+        )
+
+    return Source(
+        name=name,
+        path=path,
+        order=Order.TWO_WAYS,
+        query=_query,
+        page=_page,
+        read=_row,
+        one=_one,
+        look_up=f"{path}/{{id}}",
+        kind=kind,
+        about=about,
+        told=_told,
+        effects=effects,
+    )
+
+
+LINKED_ROLES = {"participant": ("ecf-induction", "ecf-mentor"), "declaration": ()}
+"""Roles a link may name besides none at all; a record that we created has none."""
+
+SOURCES = (
+    _source(
+        "participants",
+        "/participants",
+        "participant",
+        {"create": EVERYTHING, "update": KINDS["participant"].ours},
+    ),
+    _source("declarations", "/declarations", "declaration", {"declare": EVERYTHING}),
+)
+
+
 CONTRACT = Contract(
     name="guidance",
     calls=1000,
@@ -168,4 +247,5 @@ CONTRACT = Contract(
     read=read,
     serial_key=lambda record: record.remote_id if record.key.kind == "participant" else None,
     steps=lambda record: int(record.changed),
+    sources=lambda now: SOURCES,
 )

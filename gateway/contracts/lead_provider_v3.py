@@ -9,6 +9,7 @@ from gateway.contracts.lead_provider.asks import asks
 from gateway.contracts.lead_provider.planning import plan, steps
 from gateway.contracts.lead_provider.reading import read
 from gateway.contracts.lead_provider.rules import RULES
+from gateway.contracts.lead_provider.sources import sources
 from gateway.contracts.lead_provider.terms import KINDS, OPERATIONS, as_text
 from schema.contract import Contract
 from schema.record import Record
@@ -52,4 +53,5 @@ CONTRACT = Contract(
     read=read,
     serial_key=serial_key,
     steps=steps,
+    sources=sources,
 )

@@ -292,7 +292,7 @@ def _find_declaration(
         if one.attributes.declaration_type == record.key.part
         and one.attributes.state in LIVE
         and _is_of(one, parent)
-        and _is_ours(one, record, kin, parent)
+        and is_ours(one, record, kin, parent)
     ]
     _expect(len(live) < 2, "lists the same claim twice")
     _expect(bool(live) or len(listed) < PAGE_SIZE, "goes on beyond one page")
@@ -307,7 +307,7 @@ def _is_of(declaration: Declaration, parent: Record | None) -> bool:
     )
 
 
-def _is_ours(
+def is_ours(
     declaration: Declaration, record: Record, kin: Sequence[Record], parent: Record | None
 ) -> bool:
     """Whether we made it: lists also hold what other providers declared.
