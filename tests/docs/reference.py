@@ -25,6 +25,7 @@ from pillarbox.__main__ import application
 from runtime import metrics
 from schema.contract import Contract, Operation, Rule
 from schema.events import EVENTS, Event
+from schema.incoming_tables import metadata
 from schema.outcomes import OutcomeName
 from schema.states import (
     DEAD_LETTERS,
@@ -37,7 +38,6 @@ from schema.states import (
     Reason,
     RecordState,
 )
-from schema.tables import metadata
 from tests.docs import outcomes as outcome_table
 
 ROOT = Path(__file__).parents[2]
@@ -587,6 +587,15 @@ TABLES: Mapping[str, str] = {
     "binding": "To which destination this database belongs.",
     "process": "A heartbeat per process.",
     "audit": "What people did, in the transaction that did it.",
+    "checkpoint": "Per collection: when the last complete run began, and who is reading it now.",
+    "poll_run": "One reading of a collection: from where, how far, what came of each row.",
+    "remote_record": "The mirror: each remote thing as it was last read.",
+    "alias": "Ids that were merged into others there.",
+    "held_row": "A row that could not be read or applied, and why; none of its content.",
+    "feed": "What changed there, in order, for local systems to read.",
+    "feed_end": "The last position of each feed.",
+    "request_log": "Every read, committed before it is made.",
+    "drift": "What a full sync found different, until somebody says what is right.",
 }
 
 

@@ -8,9 +8,9 @@ import pytest
 from runtime import metrics
 from runtime.settings import KNOWN, Settings
 from schema.events import EVENTS, decode
+from schema.incoming_tables import metadata
 from schema.outcomes import OutcomeName
 from schema.states import Closed, EntryState, GateReason, Reason, RecordState
-from schema.tables import metadata
 from tests.docs import reference
 
 LOGGED = frozenset({"debug", "info", "warning", "error", "exception"})

@@ -1,0 +1,55 @@
+"""The closed lists of the incoming half: runs, news, drift."""
+
+from enum import StrEnum
+
+
+class RunKind(StrEnum):
+    """What a run reads: what changed, or everything."""
+
+    POLL = "poll"
+    FULL = "full"
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    OPEN = "open"
+    COMPLETE = "complete"
+    BRAKED = "braked"
+    ABANDONED = "abandoned"
+
+
+class Trigger(StrEnum):
+    """Who asked for a run."""
+
+    TIMER = "timer"
+    HAND = "hand"
+    GAP = "gap"
+
+
+class News(StrEnum):
+    """What the feed tells of a remote thing."""
+
+    NEW = "new"
+    UPDATED = "updated"
+    WITHDRAWN = "withdrawn"
+    GONE = "gone"
+    MERGED = "merged"
+
+
+class DriftKind(StrEnum):
+    """How the two sides differ."""
+
+    MISSING_THERE = "missing_there"
+    MISSING_HERE = "missing_here"
+    DIFFERENT = "different"
+
+
+class DriftState(StrEnum):
+    """What became of a difference."""
+
+    OPEN = "open"
+    IGNORED = "ignored"
+    SENT_OURS = "sent_ours"
+    ACCEPTED_THEIRS = "accepted_theirs"
+    HEALED = "healed"
