@@ -1,0 +1,28 @@
+"""What can go wrong on the way in.
+
+InboxError
+├── LeaseLost       another process reads this collection now: stop, it goes on where we were
+├── NoStart         ask a person: nobody has said from when to read a collection first
+├── UnknownSource   ask a person: the contract has no such collection
+└── NotThisWay      ask a person: a difference cannot be resolved in the way that was asked for
+"""
+
+
+class InboxError(Exception):
+    """Base of everything the incoming half raises."""
+
+
+class LeaseLost(InboxError):
+    """The lease on a collection is another one's."""
+
+
+class NoStart(InboxError):
+    """A first run needs an explicit start, or "everything"."""
+
+
+class UnknownSource(InboxError):
+    """No collection of that name; the message lists those there are."""
+
+
+class NotThisWay(InboxError):
+    """A difference cannot be resolved so; the message says how it can."""
