@@ -1,0 +1,186 @@
+"""All SQL on `drift`: what a full sync found different, until somebody says what is right.
+
+One idea: a difference is a row until it is resolved; found again it is the same one, and what a
+person has ignored stays ignored.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, literal, select, update
+
+from inbox.drift import Different
+from inbox.errors import NotThisWay
+from inbox.mirror import Reading
+from schema.inbox import DriftKind, DriftState
+from schema.incoming_tables import drift, remote_record
+from schema.tables import mapping
+
+UNRESOLVED = (DriftState.OPEN.value, DriftState.IGNORED.value)
+
+
+def note(
+    connection: Connection,
+    reading: Reading,
+    remote_id: str,
+    record_key: str | None,
+    found: Sequence[Different],
+) -> None:
+    """Keep fields in which the two sides differ."""
+    for one in found:
+        _note(
+            connection,
+            reading,
+            DriftKind.DIFFERENT,
+            remote_id,
+            record_key,
+            field=one.field,
+            ours=one.ours,
+            theirs=one.theirs,
+        )
+
+
+def note_missing(
+    connection: Connection, reading: Reading, remote_id: str, record_key: str | None
+) -> None:
+    """Keep that something of ours is not there."""
+    _note(connection, reading, DriftKind.MISSING_THERE, remote_id, record_key)
+
+
+def _note(
+    connection: Connection,
+    reading: Reading,
+    kind: DriftKind,
+    remote_id: str,
+    record_key: str | None,
+    *,
+    field: str = "",
+    ours: Any = None,
+    theirs: Any = None,
+) -> None:
+    same = (
+        drift.c.destination == reading.destination,
+        drift.c.source == reading.source,
+        drift.c.remote_id == remote_id,
+        drift.c.kind == kind.value,
+        drift.c.field == field,
+        drift.c.state.in_(UNRESOLVED),
+    )
+    again = update(drift).where(*same).values(theirs=theirs, run_id=reading.run_id)
+    if connection.execute(again).rowcount:
+        return
+    connection.execute(
+        insert(drift).values(
+            state=DriftState.OPEN.value,
+            kind=kind.value,
+            destination=reading.destination,
+            source=reading.source,
+            remote_id=remote_id,
+            record_key=record_key,
+            field=field,
+            ours=ours,
+            theirs=theirs,
+            found_at=reading.now,
+            run_id=reading.run_id,
+        )
+    )
+
+
+def heal_missing(connection: Connection, reading: Reading, ids: Sequence[str]) -> None:
+    """Close what was missing there and is there again."""
+    if not ids:
+        return
+    connection.execute(
+        update(drift)
+        .where(
+            drift.c.destination == reading.destination,
+            drift.c.source == reading.source,
+            drift.c.kind == DriftKind.MISSING_THERE.value,
+            drift.c.state.in_(UNRESOLVED),
+            drift.c.remote_id.in_(ids),
+        )
+        .values(state=DriftState.HEALED.value, resolved_at=reading.now)
+    )
+
+
+def listed(
+    connection: Connection,
+    destination: str,
+    *,
+    kind: DriftKind | None = None,
+    field: str | None = None,
+    state: DriftState = DriftState.OPEN,
+    remote_id: str | None = None,
+    after: int = 0,
+    limit: int = 100,
+) -> list[Mapping[str, Any]]:
+    """List differences: by kind, field, or the remote thing they are about."""
+    query = select(drift).where(
+        drift.c.destination == destination, drift.c.state == state.value, drift.c.id > after
+    )
+    if kind is not None:
+        query = query.where(drift.c.kind == kind.value)
+    if field is not None:
+        query = query.where(drift.c.field == field)
+    if remote_id is not None:
+        query = query.where(drift.c.remote_id == remote_id)
+    rows = connection.execute(query.order_by(drift.c.id).limit(limit))
+    return [{str(name): value for name, value in row.items()} for row in rows.mappings()]
+
+
+def by_id(connection: Connection, drift_id: int) -> Mapping[str, Any] | None:
+    """Read one difference, locked."""
+    query = select(drift).where(drift.c.id == drift_id).with_for_update()
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else {str(name): value for name, value in row.items()}
+
+
+def resolve(
+    connection: Connection, drift_id: int, state: DriftState, *, actor: str, now: datetime
+) -> None:
+    """Say what becomes of an open difference; raises `NotThisWay` when it is none."""
+    done = connection.execute(
+        update(drift)
+        .where(drift.c.id == drift_id, drift.c.state.in_(UNRESOLVED))
+        .values(state=state.value, resolved_at=now, resolved_by=actor)
+    )
+    if not done.rowcount:
+        raise NotThisWay(f"difference {drift_id} is not open any more")
+
+
+def counts(connection: Connection, destination: str) -> Mapping[str, int]:
+    """Count the open differences by kind."""
+    rows = connection.execute(
+        select(drift.c.kind, func.count())
+        .where(drift.c.destination == destination, drift.c.state == DriftState.OPEN.value)
+        .group_by(drift.c.kind)
+    )
+    return {str(kind): int(number) for kind, number in rows}
+
+
+def missing_here(
+    connection: Connection, destination: str, source: str, kind: str, *, limit: int = 100
+) -> list[tuple[str, datetime]]:
+    """List what is there and no local record is linked to: id and since when it is known."""
+    linked = (
+        select(literal(1))
+        .where(
+            mapping.c.destination == destination,
+            mapping.c.kind == kind,
+            mapping.c.remote_id == remote_record.c.remote_id,
+        )
+        .exists()
+    )
+    rows = connection.execute(
+        select(remote_record.c.remote_id, remote_record.c.first_seen)
+        .where(
+            remote_record.c.destination == destination,
+            remote_record.c.source == source,
+            remote_record.c.gone_since.is_(None),
+            ~linked,
+        )
+        .order_by(remote_record.c.first_seen, remote_record.c.remote_id)
+        .limit(limit)
+    )
+    return [(remote_id, first_seen) for remote_id, first_seen in rows]
