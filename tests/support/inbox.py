@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from sqlalchemy import select
 
-from inbox import checkpoints, feed, mirror
+from inbox import checkpoints, differences, feed, mirror
 from inbox.checkpoints import Checkpoint, Run
 from inbox.fetching import Fetched, Got, Missing
 from inbox.poll import Ended, Pacing, Reader
@@ -137,6 +137,15 @@ class Inbox:
         """Read the rows that are held: their ids, and why."""
         with self.database.reading() as connection:
             return [(row.ref, row.reason) for row in mirror.list_held(connection, "default")]
+
+    def drift(self) -> list[tuple[str, str, str, Any, Any]]:
+        """Read the open differences: kind, id, field, ours, theirs."""
+        with self.database.reading() as connection:
+            rows = differences.listed(connection, "default")
+        return [
+            (row["kind"], row["remote_id"], row["field"], row["ours"], row["theirs"])
+            for row in rows
+        ]
 
     def feed_end(self) -> int:
         """Give the last position of the feed."""
