@@ -201,6 +201,54 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(name)
 
 
+# Reads of collections: no record is behind them, so there is no contract to ask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """A read was answered, and the body is JSON."""
+
+    body: Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotThere:
+    """404."""
+
+
+ReadOutcome: TypeAlias = Read | NotThere | Throttled | KeyRefused | Transient | Refused
+
+
+def read_outcome(reply: Reply) -> ReadOutcome:
+    """Say what came of a read. Never raises; a body that cannot be read is worth asking again."""
+    if isinstance(reply, Failure):
+        if reply.kind is FailureKind.KEY_UNUSABLE:
+            return KeyRefused(status=0)
+        return _read_status(Answer(status=reply.status or 0, headers=reply.headers), reply.detail)
+    if not 200 <= reply.status < 300:
+        return _read_status(reply, f"answered {reply.status}")
+    try:
+        return Read(body=_parsed(reply))
+    except Unreadable as error:
+        return Transient(detail=f"answered {reply.status}, but {error}")
+
+
+def _read_status(answer: Answer, detail: str) -> ReadOutcome:
+    match answer.status:
+        case 401 | 403:
+            return KeyRefused(status=answer.status)
+        case 429:
+            return Throttled(retry_after=_retry_after(answer))
+        case 404 | 410:
+            return NotThere()
+        case 408:
+            return Transient(detail=detail)
+        case status if 400 <= status < 500 or status == 501:
+            return Refused(status=status, refusals=_refusals(answer), blame=Blame.DATA)
+        case _:
+            return Transient(detail=detail)
+
+
 # Refusals
 
 

@@ -76,7 +76,7 @@ def take_in(
     if not may_be_told(record, calls, began_at) or not is_news(record, accepted):
         return None
     if record.mark is not None:
-        done = landed(record, accepted, agrees=agrees, status_field=status_field)
+        done = landed(record, accepted, agrees, status_field)
         if not done and began_at <= record.mark.at + quarantine:
             return None
     folded = accept(

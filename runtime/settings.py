@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +30,15 @@ noticed, and a person can look at what happened."""
 SHORTEST_BODIES = timedelta(days=1)
 """How long requests and answers are kept at least: what is looked up tomorrow is compared with them."""
 
+SHORTEST_INTERVAL = timedelta(minutes=1)
+"""How often a collection may be polled at most: nine of them twice over are 20 calls a minute."""
+
+LARGEST_PAGE = 3000
+"""The largest page that any API here gives."""
+
+HOURS = r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d"
+FULL_SYNC = "tue 22:00-06:00, sat 22:00-06:00"
+
 DURATION = re.compile(r"^(\d{1,6}(?:\.\d{1,6})?)(ms|s|m|h|d)$")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -46,6 +55,13 @@ KNOWN = (
     "PILLARBOX_DEADLINE",
     "PILLARBOX_BREAKER",
     "PILLARBOX_OFFPEAK",
+    "PILLARBOX_POLL_INTERVAL",
+    "PILLARBOX_POLL_START",
+    "PILLARBOX_POLL_PAGE_SIZE",
+    "PILLARBOX_POLL_GAP",
+    "PILLARBOX_POLL_RUNTIME",
+    "PILLARBOX_FULL_SYNC",
+    "PILLARBOX_UNCONFIRMED",
     "PILLARBOX_DESTINATIONS",
     "PILLARBOX_KEY_NAME",
     "PILLARBOX_ADDRESS",
@@ -125,6 +141,13 @@ class Settings:
     breaker_failures: int = 10
     breaker_within: timedelta = timedelta(seconds=60)
     offpeak: str = "22:00-06:00"
+    poll_interval: timedelta = timedelta(hours=1)
+    poll_start: str = ""
+    poll_page_size: int = 100
+    poll_gap: timedelta = timedelta(days=7)
+    poll_runtime: timedelta = timedelta(minutes=10)
+    full_sync: str = FULL_SYNC
+    unconfirmed: timedelta = timedelta(days=14)
     log_format: str = "auto"
     log_level: str = "INFO"
 
@@ -149,6 +172,13 @@ class Settings:
             breaker_failures=failures,
             breaker_within=within,
             offpeak=_offpeak(given),
+            poll_interval=_duration(given, "PILLARBOX_POLL_INTERVAL", "1h"),
+            poll_start=_poll_start(given),
+            poll_page_size=_page_size(given),
+            poll_gap=_duration(given, "PILLARBOX_POLL_GAP", "7d"),
+            poll_runtime=_duration(given, "PILLARBOX_POLL_RUNTIME", "10m"),
+            full_sync=_full_sync(given),
+            unconfirmed=_duration(given, "PILLARBOX_UNCONFIRMED", "14d"),
             log_format=_choice(given, "LOG_FORMAT", "auto", ("auto", "json", "text")),
             log_level=_choice(
                 given, "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), upper=True
@@ -172,6 +202,7 @@ class Settings:
                 "write 10s and 30s"
             )
         self._check_retention()
+        self._check_polls()
 
     def _check_retention(self) -> None:
         if self.keep_entries < SHORTEST_KEEP:
@@ -190,6 +221,20 @@ class Settings:
                 f"PILLARBOX_KEEP_BODIES is {written(self.keep_bodies)}; it cannot be longer than "
                 f"PILLARBOX_KEEP_ENTRIES, {written(self.keep_entries)}"
             )
+
+    def _check_polls(self) -> None:
+        if self.poll_interval < SHORTEST_INTERVAL:
+            raise InvalidSettings(
+                f"PILLARBOX_POLL_INTERVAL is {written(self.poll_interval)}; it must be "
+                f"{written(SHORTEST_INTERVAL)} or longer, or polls leave the quota to nobody"
+            )
+        if self.poll_gap < 3 * self.poll_interval:
+            raise InvalidSettings(
+                f"PILLARBOX_POLL_GAP is {written(self.poll_gap)}; it must be three times "
+                "PILLARBOX_POLL_INTERVAL or longer, or a late poll reads everything"
+            )
+        if self.poll_runtime <= timedelta(0):
+            raise InvalidSettings("PILLARBOX_POLL_RUNTIME must be longer than nothing; write 10m")
 
     @property
     def embedded(self) -> bool:
@@ -371,6 +416,41 @@ def _offpeak(given: Mapping[str, str]) -> str:
             f"PILLARBOX_OFFPEAK is {text!r}; write hours in London such as 22:00-06:00"
         )
     return text
+
+
+def _poll_start(given: Mapping[str, str]) -> str:
+    text = (given.get("PILLARBOX_POLL_START") or "").strip()
+    if text in ("", "everything"):
+        return text
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InvalidSettings(
+            f"PILLARBOX_POLL_START is {text!r}; write everything, or an instant with a zone such as "
+            "2025-09-01T00:00:00Z"
+        )
+    return moment.astimezone(UTC).isoformat()
+
+
+def _page_size(given: Mapping[str, str]) -> int:
+    text = given.get("PILLARBOX_POLL_PAGE_SIZE") or "100"
+    if not text.isdecimal() or not 1 <= int(text) <= LARGEST_PAGE:
+        raise InvalidSettings(
+            f"PILLARBOX_POLL_PAGE_SIZE is {text!r}; write a number from 1 to {LARGEST_PAGE}"
+        )
+    return int(text)
+
+
+def _full_sync(given: Mapping[str, str]) -> str:
+    text = given.get("PILLARBOX_FULL_SYNC") or FULL_SYNC
+    one = rf"(mon|tue|wed|thu|fri|sat|sun) {HOURS}"
+    if not re.fullmatch(rf"{one}(, *{one})*", text.lower()):
+        raise InvalidSettings(
+            f"PILLARBOX_FULL_SYNC is {text!r}; write days and hours in London such as {FULL_SYNC}"
+        )
+    return text.lower()
 
 
 def written(length: timedelta) -> str:

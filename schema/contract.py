@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from schema.asks import Asks
-from schema.events import Event
+from schema.events import Event, InvalidEvent
 from schema.fingerprint import Json
 from schema.keys import RecordKey
 from schema.outcomes import Delivered
@@ -107,6 +107,10 @@ def _reads_nothing(now: datetime) -> Sequence[Source]:
     return ()
 
 
+def _cannot_restate(record: Record, field: str, value: Json, reason: str | None) -> Event:
+    raise InvalidEvent(field, "cannot be sent again from here; emit an event that asks for it")
+
+
 class Unreadable(Exception):
     """A 2xx answer that does not say what the contract says it would. Carries no content of it."""
 
@@ -142,6 +146,10 @@ class Contract:
     """How many calls its wanted state can need at most, look-ups apart."""
     sources: Callable[[datetime], Sequence[Source]] = _reads_nothing
     """The collections to read at this time. Where one must be read year by year, each year is one."""
+
+    restate: Callable[[Record, str, Json, str | None], Event] = _cannot_restate
+    """The event that asks for a field's value anew, with a reason where one is needed: "send ours".
+    Raises `InvalidEvent` where no event can."""
 
     def family(self, key: RecordKey) -> str:
         """Give the key of the record that heads the family, as text."""

@@ -8,6 +8,7 @@ from gateway.contracts.lead_provider.agreement import agrees
 from gateway.contracts.lead_provider.asks import asks
 from gateway.contracts.lead_provider.planning import plan, steps
 from gateway.contracts.lead_provider.reading import read
+from gateway.contracts.lead_provider.restating import restate
 from gateway.contracts.lead_provider.rules import RULES
 from gateway.contracts.lead_provider.sources import sources
 from gateway.contracts.lead_provider.terms import KINDS, OPERATIONS, as_text
@@ -54,4 +55,5 @@ CONTRACT = Contract(
     serial_key=serial_key,
     steps=steps,
     sources=sources,
+    restate=restate,
 )
