@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import QuotaUnavailable
 from gateway.quota import Granted, Limit, PastCall, Quota, QuotaFill
+from inbox import requests
 from outbox import attempts
 from outbox.delivery import Grant
 from outbox.errors import QuotaAway
@@ -134,7 +135,20 @@ class _Past:
         """Give every call the window may still hold."""
         now = self._clock.now()
         with self._database.reading() as connection:
-            return [
+            reads = [
+                PastCall(
+                    grant_id=grant_id,
+                    lane=Lane(lane),
+                    age=now - (answered_at or marked_at),
+                    in_flight=answered_at is None,
+                    key_name=key_name,
+                )
+                for name, key_name in self._names.items()
+                for grant_id, lane, marked_at, answered_at in requests.since(
+                    connection, name, now - self.lookback
+                )
+            ]
+            return reads + [
                 PastCall(
                     grant_id=past.grant_id,
                     lane=past.lane,

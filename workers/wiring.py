@@ -5,8 +5,9 @@ they are handed to does not.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 
 import structlog
@@ -16,7 +17,9 @@ from gateway.answers import Answer, Failure, outcome
 from gateway.client import Client, usable_key
 from gateway.errors import GatewayError
 from gateway.registry import contract_named
-from outbox import bindings
+from inbox.poll import Pacing, Reader
+from inbox.window import Everything, From, Start
+from outbox import bindings, entries
 from outbox.bindings import Binding
 from outbox.delivery import Deliverer, MakeCall
 from outbox.gates import Gates
@@ -32,10 +35,12 @@ from runtime.database import Database
 from runtime.errors import InvalidSettings, NotOurs, RedisAway
 from runtime.settings import Destination, Settings
 from schema.contract import Contract
+from schema.keys import EntryId
 from schema.outcomes import Came, Outcome
 from schema.plans import Call
 from schema.record import Record
-from schema.states import Lane
+from schema.states import Closed, Lane
+from workers.fetch import Fetcher
 from workers.key_print import key_print
 from workers.pace import QuotaPace, pace_for
 
@@ -243,6 +248,40 @@ class Wiring:
         """Whether the database was bound anew since this process was started: it is to end."""
         return any(one.bound_anew for one in self.deliverers)
 
+    def reader(self, destination: Destination) -> Reader:
+        """What reads the collections of a destination."""
+        timing = self.timing(destination)
+        return Reader(
+            database=self.database,
+            contract=self.contract(destination),
+            destination=destination.name,
+            clock=self.clock,
+            pacing=self.pacing(destination),
+            fetch=Fetcher(
+                database=self.database,
+                destination=destination.name,
+                clock=self.clock,
+                timing=timing,
+                pace=self.paces[destination.name],
+                client=self.client(destination),
+                dice=random.Random(),
+            ),
+            close=close_entries,
+            dice=random.Random(),
+        )
+
+    def pacing(self, destination: Destination) -> Pacing:
+        """How often and how far a destination is read."""
+        timing = self.timing(destination)
+        return Pacing(
+            interval=self.settings.poll_interval,
+            longest_gap=self.settings.poll_gap,
+            page_size=self.settings.poll_page_size,
+            runtime=self.settings.poll_runtime,
+            quarantine=timing.send_by + timing.deadline + timing.quarantine,
+            start=start_of(self.settings.poll_start),
+        )
+
     def make_call_of(self, destination: Destination, contract: Contract) -> MakeCall:
         client = self.client(destination)
 
@@ -273,6 +312,18 @@ class Wiring:
     def close(self) -> None:
         """Let go of every connection."""
         self.database.close()
+
+
+def close_entries(connection: Connection, closed: Mapping[EntryId, Closed], now: datetime) -> None:
+    """Close entries, for the incoming half: the outbox's own rows are the outgoing half's."""
+    entries.close(connection, closed, now=now)
+
+
+def start_of(text: str) -> Start | None:
+    """Read `PILLARBOX_POLL_START`, checked already."""
+    if not text:
+        return None
+    return Everything() if text == "everything" else From(since=datetime.fromisoformat(text))
 
 
 def address_of(destination: Destination) -> str:

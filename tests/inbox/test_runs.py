@@ -122,7 +122,7 @@ def test_killed_at_every_page_it_goes_on_there_and_ends_the_same(
                 deaths += 1
                 if inbox.checkpoint("customers").watermark is not None:
                     break  # it died after its last page was committed: the run is complete
-        inbox.wait(minutes=6)  # the lease of who died runs out
+        inbox.wait(minutes=11)  # the lease of who died runs out
         assert deaths < 50
 
     run = inbox.runs()[0]
@@ -146,7 +146,7 @@ def test_the_watermark_is_moved_with_the_last_page_and_not_before(inbox: Inbox) 
                 break
             except Died:
                 assert inbox.checkpoint("customers").watermark == was
-        inbox.wait(minutes=6)
+        inbox.wait(minutes=11)
 
     assert was is not None
     now = inbox.checkpoint("customers").watermark
@@ -173,7 +173,7 @@ def test_who_lost_the_lease_writes_nothing(inbox: Inbox) -> None:
 
     def slow(request: Request, now: datetime) -> Json:
         if frozen.pop() if frozen else False:
-            inbox.wait(minutes=6)
+            inbox.wait(minutes=11)
             assert inbox.another_reader().read("customers") is Ended.COMPLETE
             return {"data": [{"id": "c99", "updated_at": "2026-02-10T10:00:00Z", "value": 1}]}
         return answer(request, now)

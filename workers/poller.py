@@ -1,0 +1,80 @@
+"""Process: reads the collections of every destination by the timetable, until asked to stop."""
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+import dramatiq
+import structlog
+
+from runtime.broker import Doorbell
+from runtime.loop import run_every
+from workers import poll
+from workers.heartbeat import Heart
+from workers.poll import ACTOR, QUEUE, Polls
+from workers.timetable import Ring, Timetables
+from workers.wiring import Wiring
+from workers.worker import IDLE_MS, STOP_MS
+
+logger = structlog.get_logger(__name__)
+
+REST = timedelta(seconds=5)
+"""How long the timetable rests between rounds: a poll begins this much late at most."""
+
+STANDS_STILL_S = 180.0
+"""A poller whose timetable has hung for this long is ended, for the supervisor to restart."""
+
+
+class Poller:
+    """The timetable, and the threads that answer its rings."""
+
+    def __init__(
+        self, wiring: Wiring, stop: threading.Event, *, threads: int, rest: timedelta = REST
+    ) -> None:
+        self._wiring = wiring
+        self._stop = stop
+        self._rest = rest
+        # A broker of its own: a worker in the same process must not take these rings.
+        self._broker = Doorbell(wiring.redis, wiring.settings.namespace)
+        readers = {one.name: wiring.reader(one) for one in wiring.settings.destinations}
+        poll.bind(Polls(wiring, readers), self._broker)
+        self._worker = dramatiq.Worker(self._broker, worker_timeout=IDLE_MS, worker_threads=threads)
+        self._worker.queue_prefetch = threads
+        self._tables = Timetables(wiring, self._ring)
+        self._round_at = time.monotonic()
+        self._rung = 0
+        self._heart = Heart(
+            "poller", wiring.database, wiring.clock, self._progress, alive=self._gets_on
+        )
+
+    def run(self) -> None:
+        """Read until asked to stop."""
+        self._worker.start()
+        self._heart.start()
+        logger.info("poller_ready", threads=len(self._worker.workers))
+        try:
+            run_every(self._rest, self._stop, self.run_once)
+        finally:
+            self._heart.stop()
+            self._worker.stop(timeout=STOP_MS)
+            logger.info("poller_stopped")
+
+    def run_once(self) -> int:
+        """Make one round of the timetable; it rests after each, whatever it found."""
+        self._rung += self._tables.run_once()
+        self._round_at = time.monotonic()
+        return 0
+
+    def _ring(self, rings: Sequence[Ring]) -> None:
+        try:
+            self._broker.ring(ACTOR, QUEUE, rings)
+        except ConnectionError:
+            logger.warning("rings_not_delivered", count=len(rings))
+
+    def _progress(self) -> dict[str, float | int | str]:
+        return {"rung": self._rung, "threads": len(self._worker.workers)}
+
+    def _gets_on(self) -> bool:
+        working = all(thread.is_alive() for thread in self._worker.workers)
+        return working and time.monotonic() - self._round_at < STANDS_STILL_S

@@ -1,0 +1,155 @@
+"""Says which collections are due, and rings for them.
+
+One idea: when a collection is due stands in its row; a ring that is lost is rung again, and one that
+comes twice finds the collection held. So any number of these may run.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from random import Random
+
+import structlog
+from sqlalchemy import Connection
+
+from inbox import checkpoints, expectations, requests
+from inbox.checkpoints import Checkpoint
+from inbox.timing import Booking, bookings, full_due, nightly
+from runtime.clock import Clock
+from runtime.database import Database
+from runtime.log import named
+from schema.contract import Contract
+from schema.inbox import RunKind
+from workers.wiring import Wiring
+
+logger = structlog.get_logger(__name__)
+
+RING_AGAIN = timedelta(minutes=2)
+"""How soon a collection is rung for again that nobody began to read. Sooner, and a queue that stands
+still fills; later, and a lost ring delays a poll by so much."""
+
+FIRST_WITHIN = timedelta(minutes=2)
+"""Within what time after the first start each collection is read: apart from each other."""
+
+UPKEEP = timedelta(minutes=10)
+"""How often overdue expectations and old rows are looked for."""
+
+Ring = tuple[str, str, str, str | None]
+"""Destination, source, kind, and until when a full sync may run (ISO time)."""
+
+
+class Timetable:
+    """The rounds of one destination."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        destination: str,
+        contract: Contract,
+        started: bool,
+        booked: Sequence[Booking],
+        offpeak: Booking,
+        unconfirmed: timedelta,
+        ring: Callable[[Sequence[Ring]], None],
+        dice: Random,
+    ) -> None:
+        """*started*: somebody has said from when to read what was never read."""
+        self._database = database
+        self._clock = clock
+        self._destination = destination
+        self._contract = contract
+        self._started = started
+        self._booked = booked
+        self._offpeak = offpeak
+        self._unconfirmed = unconfirmed
+        self._ring = ring
+        self._dice = dice
+        self._rung: dict[str, datetime] = {}
+        self._upkept: datetime | None = None
+
+    def run_once(self) -> int:
+        """Make one round; gives how many rings went out."""
+        now = self._clock.now()
+        rings: list[Ring] = []
+        with self._database.transaction() as connection:
+            known = checkpoints.all_of(connection, self._destination)
+            for source in self._contract.sources(now):
+                place = known.get(source.name)
+                if place is None or place.next_poll_at is None:
+                    first = now + FIRST_WITHIN * self._dice.random()
+                    checkpoints.plan_next(connection, self._destination, source.name, first)
+                    continue
+                if not self._may_be_read(place, now):
+                    continue
+                if place.next_poll_at <= now:
+                    again = now + RING_AGAIN
+                    checkpoints.plan_next(connection, self._destination, source.name, again)
+                    rings.append((self._destination, source.name, RunKind.POLL.value, None))
+                rings += self._full(place, now)
+            self._keep_up(connection, now)
+        if rings:
+            self._ring(rings)
+        return len(rings)
+
+    def _may_be_read(self, place: Checkpoint, now: datetime) -> bool:
+        if place.paused_at is not None or (place.watermark is None and not self._started):
+            return False
+        return place.lease_until is None or place.lease_until < now
+
+    def _full(self, place: Checkpoint, now: datetime) -> list[Ring]:
+        """Ring for a full sync where its hours are; what was never read is begun by a poll."""
+        if place.watermark is None:
+            return []
+        due = full_due(
+            place.source,
+            now=now,
+            booked=self._booked,
+            offpeak=self._offpeak,
+            completed=place.full_opened_at,
+        )
+        if due is None or now < self._rung.get(place.source, now):
+            return []
+        self._rung[place.source] = now + RING_AGAIN
+        if due.missed:
+            logger.warning("full_sync_made_up", source=place.source)
+        return [(self._destination, place.source, RunKind.FULL.value, due.end.isoformat())]
+
+    def _keep_up(self, connection: Connection, now: datetime) -> None:
+        if self._upkept is not None and now < self._upkept + UPKEEP:
+            return
+        self._upkept = now
+        expectations.bury_overdue(connection, self._destination, now=now, after=self._unconfirmed)
+        requests.prune(connection, self._destination, now)
+
+
+class Timetables:
+    """The rounds of every destination."""
+
+    def __init__(self, wiring: Wiring, ring: Callable[[Sequence[Ring]], None]) -> None:
+        settings = wiring.settings
+        self._tables = [
+            Timetable(
+                database=wiring.database,
+                clock=wiring.clock,
+                destination=one.name,
+                contract=wiring.contract(one),
+                started=bool(settings.poll_start),
+                booked=bookings(settings.full_sync),
+                offpeak=nightly(settings.offpeak),
+                unconfirmed=settings.unconfirmed,
+                ring=ring,
+                dice=Random(),
+            )
+            for one in settings.destinations
+        ]
+
+    def run_once(self) -> int:
+        """Make a round for each destination; one's trouble is not the others'."""
+        done = 0
+        for one in self._tables:
+            try:
+                done += one.run_once()
+            except Exception as error:
+                logger.error("round_failed", **named(error))
+        return done
