@@ -25,7 +25,6 @@ from inbox.telling import Close, Listener
 from inbox.window import Everything, From, Nowhere, Start, anchored, started, window
 from runtime.clock import Clock
 from runtime.database import Database
-from runtime.points import Point, reach
 from schema.contract import Contract, Unreadable
 from schema.fingerprint import Json
 from schema.inbox import RunKind, RunState, Trigger
@@ -55,6 +54,17 @@ class Ended(StrEnum):
     BUSY = "busy"
     NO_START = "no_start"
     LOST = "lost"
+
+
+class Moment(StrEnum):
+    """Where a reading may be cut short, for tests to cut it."""
+
+    PAGE_UNCOMMITTED = "page.uncommitted"
+    PAGE_COMMITTED = "page.committed"
+
+
+def _nobody_listens(moment: Moment) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +102,10 @@ class Reader:
         close: Close,
         dice: Random,
         sleep: Callable[[float], None] = time.sleep,
+        reached: Callable[[Moment], None] = _nobody_listens,
     ) -> None:
         self.destination = destination
+        self.reached = reached
         self._database = database
         self._contract = contract
         self._clock = clock
@@ -316,8 +328,8 @@ class Slice:
             over = self._is_over()
             if over:
                 self._finish(connection)
-            reach(Point.PAGE_UNCOMMITTED)
-        reach(Point.PAGE_COMMITTED)
+            self._reader.reached(Moment.PAGE_UNCOMMITTED)
+        self._reader.reached(Moment.PAGE_COMMITTED)
         if not over:
             return None
         self._tell_end()

@@ -29,9 +29,6 @@ class Point(StrEnum):
     SLOT_DATED = "slot.dated"
     SETTLE_UNCOMMITTED = "settle.uncommitted"
     SETTLE_COMMITTED = "settle.committed"
-    READ_MARKED = "read.marked"
-    PAGE_UNCOMMITTED = "page.uncommitted"
-    PAGE_COMMITTED = "page.committed"
 
 
 _listeners: list[Callable[[Point], None]] = []

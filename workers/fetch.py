@@ -22,7 +22,6 @@ from outbox.gates import Gate
 from outbox.retry import Timing
 from runtime.clock import Clock
 from runtime.database import Database
-from runtime.points import Point, reach
 from schema import outcomes
 from schema.outcomes import KeyRefused, Throttled, Transient
 from schema.plans import Request
@@ -92,7 +91,6 @@ class Fetcher:
                 run_id=run_id,
                 now=began,
             )
-        reach(Point.READ_MARKED)
         # Asked once the row is committed: a log that was lost meanwhile is made again from rows.
         if not self._pace.still_good(grant):
             self._pace.unused(grant)

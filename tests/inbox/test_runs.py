@@ -11,10 +11,9 @@ from sqlalchemy.exc import IntegrityError
 from inbox import checkpoints
 from inbox.errors import UnknownSource
 from inbox.fetching import NotGot, Refused, Shut
-from inbox.poll import Ended, Pacing
+from inbox.poll import Ended, Moment, Pacing
 from inbox.window import Everything, From
 from runtime.database import Database
-from runtime.points import Point, listen, unlisten
 from schema.fingerprint import Json
 from schema.inbox import RunKind, RunState, Trigger
 from schema.plans import Request
@@ -86,26 +85,26 @@ def test_a_poll_over_unchanged_rows_changes_nothing_and_says_nothing(inbox: Inbo
 
 
 @contextmanager
-def dying_at(point: Point, hit: int) -> Generator[None]:
+def dying_at(inbox: Inbox, point: Moment, hit: int) -> Generator[None]:
     """End the process in hand at the n-th time it reaches a point."""
     hits = [0]
 
-    def listener(reached: Point) -> None:
+    def listener(reached: Moment) -> None:
         hits[0] += reached is point
         if reached is point and hits[0] == hit:
             raise Died
 
-    listen(listener)
+    inbox.reached = listener
     try:
         yield
     finally:
-        unlisten(listener)
+        inbox.reached = lambda moment: None
 
 
 @pytest.mark.parametrize("order", [Order.RESTART, Order.TWO_WAYS, Order.PAIR])
-@pytest.mark.parametrize("point", [Point.PAGE_UNCOMMITTED, Point.PAGE_COMMITTED])
+@pytest.mark.parametrize("point", [Moment.PAGE_UNCOMMITTED, Moment.PAGE_COMMITTED])
 def test_killed_at_every_page_it_goes_on_there_and_ends_the_same(
-    database: Database, remote: Remote, order: Order, point: Point
+    database: Database, remote: Remote, order: Order, point: Moment
 ) -> None:
     remote.sorts_ids = order is Order.PAIR
     inbox = Inbox(database, crm(order), of_remote(remote))
@@ -114,8 +113,8 @@ def test_killed_at_every_page_it_goes_on_there_and_ends_the_same(
     while ended is not Ended.COMPLETE:
         assert inbox.checkpoint("customers").watermark is None
         # Each life applies one page more, and then dies before or after it is committed.
-        hit = 1 if point is Point.PAGE_COMMITTED else 2
-        with dying_at(point, hit):
+        hit = 1 if point is Moment.PAGE_COMMITTED else 2
+        with dying_at(inbox, point, hit):
             try:
                 ended = inbox.another_reader().read("customers", start=From(since=NOON - 2 * HOUR))
             except Died:
@@ -140,7 +139,7 @@ def test_the_watermark_is_moved_with_the_last_page_and_not_before(inbox: Inbox) 
     was = inbox.checkpoint("customers").watermark
     inbox.wait(hours=1)
     for hit in range(1, 10):
-        with dying_at(Point.PAGE_UNCOMMITTED, hit):
+        with dying_at(inbox, Moment.PAGE_UNCOMMITTED, hit):
             try:
                 assert inbox.poll("customers") is Ended.COMPLETE
                 break

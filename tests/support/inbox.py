@@ -11,7 +11,7 @@ from sqlalchemy import select
 from inbox import checkpoints, differences, feed, mirror
 from inbox.checkpoints import Checkpoint, Run
 from inbox.fetching import Fetched, Got, Missing
-from inbox.poll import Ended, Pacing, Reader
+from inbox.poll import Ended, Moment, Pacing, Reader
 from inbox.window import Everything
 from outbox import entries
 from runtime.clock import Clock
@@ -56,6 +56,7 @@ class Inbox:
         self.date: Callable[[datetime], datetime | None] = lambda now: now
         self.takes = timedelta(seconds=1)
         """How long each request takes."""
+        self.reached: Callable[[Moment], None] = lambda moment: None
         self.reader = self.another_reader()
 
     def another_reader(self) -> Reader:
@@ -70,6 +71,7 @@ class Inbox:
             close=lambda connection, closed, now: entries.close(connection, closed, now=now),
             dice=Random(1),
             sleep=lambda seconds: None,
+            reached=lambda moment: self.reached(moment),
         )
 
     def _fetch(self, request: Request, lane: Lane, run_id: int) -> Fetched:
