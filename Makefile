@@ -2,11 +2,13 @@
 
 PYTHON ?= python3
 VENV := .venv
+SEEDS ?= 10000
+FROM ?= 0
 BIN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test faults simulate simulate-damage check bench bench-faults format clean
+.PHONY: help demo up test faults simulate simulate-damage simulate-inbox check bench bench-faults format clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -43,6 +45,9 @@ bench: $(VENV)/ready  ## speed as ratios within one run, with counters as gates
 
 bench-faults: $(VENV)/ready  ## how soon work moves again after each fault, and what it cost
 	@$(BIN)/python -m benchmarks faults
+
+simulate-inbox: $(VENV)/ready  ## simulated days of polling: SEEDS=10000 FROM=0
+	@$(BIN)/python -m tests.simulation_inbox $(SEEDS) $(FROM)
 
 format: $(VENV)/ready  ## put the code into its form
 	@$(BIN)/ruff check --fix .
