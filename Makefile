@@ -2,8 +2,6 @@
 
 PYTHON ?= python3
 VENV := .venv
-SEEDS ?= 10000
-FROM ?= 0
 BIN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
@@ -46,6 +44,7 @@ bench: $(VENV)/ready  ## speed as ratios within one run, with counters as gates
 bench-faults: $(VENV)/ready  ## how soon work moves again after each fault, and what it cost
 	@$(BIN)/python -m benchmarks faults
 
+simulate-inbox: SEEDS = 10000
 simulate-inbox: $(VENV)/ready  ## simulated days of polling: SEEDS=10000 FROM=0
 	@$(BIN)/python -m tests.simulation_inbox $(SEEDS) $(FROM)
 

@@ -195,8 +195,8 @@ def _sort(rows: Sequence[Row], known: Mapping[str, Known], reading: Reading) -> 
     found = _Sorted()
     for row in {one.id: one for one in rows}.values():
         before = known.get(row.id)
-        if before is None or before.seen_run != reading.run_id:
-            found.unseen += 1
+        new_here = before is None or before.seen_run != reading.run_id
+        found.unseen += new_here and reading.counts(row)
         match judge(before, fingerprint(row.content), reading.began_at):
             case Verdict.OLDER:
                 found.older += 1

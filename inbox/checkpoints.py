@@ -234,6 +234,21 @@ def unfinished(connection: Connection, destination: str, source: str, kind: RunK
     return _one(found)
 
 
+def asked_for(connection: Connection, destination: str) -> Mapping[str, set[RunKind]]:
+    """Name the collections with an open run that a person asked for, or that fills a gap."""
+    rows = connection.execute(
+        select(poll_run.c.source, poll_run.c.kind).where(
+            poll_run.c.destination == destination,
+            poll_run.c.state == RunState.OPEN.value,
+            poll_run.c.trigger != Trigger.TIMER.value,
+        )
+    )
+    found: dict[str, set[RunKind]] = {}
+    for source, kind in rows:
+        found.setdefault(source, set()).add(RunKind(kind))
+    return found
+
+
 def save(connection: Connection, run: Run) -> None:
     """Write a run down, as far as it is."""
     connection.execute(
@@ -241,6 +256,7 @@ def save(connection: Connection, run: Run) -> None:
         .where(poll_run.c.id == run.id)
         .values(
             state=run.state.value,
+            trigger=run.trigger.value,
             since=run.since,
             started_at=run.started_at,
             ended_at=run.ended_at,

@@ -52,6 +52,12 @@ class Reading:
     run_id: int
     began_at: datetime
     now: datetime
+    limit: datetime | None = None
+    """When the run began, by the server's clock: what changed later is the next run's to look for."""
+
+    def counts(self, row: Row) -> bool:
+        """Whether a run that has not seen this row has something to look for."""
+        return self.limit is None or row.updated_at is None or row.updated_at <= self.limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,13 +328,14 @@ def clear_held(connection: Connection, reading: Reading, refs: Sequence[str]) ->
     )
 
 
-def list_held(connection: Connection, destination: str, limit: int = 100) -> list[Any]:
+def list_held(
+    connection: Connection, destination: str, limit: int = 100
+) -> list[Mapping[str, Any]]:
     """List the rows that are held, the oldest first."""
-    return list(
-        connection.execute(
-            select(held_row)
-            .where(held_row.c.destination == destination, held_row.c.cleared_at.is_(None))
-            .order_by(held_row.c.id)
-            .limit(limit)
-        )
+    rows = connection.execute(
+        select(held_row)
+        .where(held_row.c.destination == destination, held_row.c.cleared_at.is_(None))
+        .order_by(held_row.c.id)
+        .limit(limit)
     )
+    return [{str(name): value for name, value in row.items()} for row in rows.mappings()]

@@ -181,6 +181,11 @@ class Reader:
         if going_on is not None:
             return going_on
         since: datetime | None = None
+        if kind is RunKind.POLL and held.began is None and start is None:
+            # The first reading of everything may have been asked for by hand.
+            first = checkpoints.unfinished(connection, self.destination, source.name, RunKind.FULL)
+            if first is not None:
+                return first
         if kind is RunKind.POLL:
             kind, trigger, since = self._window(held, source, trigger, start, now)
             going_on = checkpoints.unfinished(connection, self.destination, source.name, kind)
@@ -372,11 +377,11 @@ class Slice:
         place: walk.Walk,
         again: walk.Walk | None,
     ) -> Run:
-        reading = self._reading(got.began_at)
+        limit = datetime.fromisoformat(self._run.progress["limit"])
+        reading = replace(self._reading(got.began_at), limit=limit)
         parsed = applying.parse(self._listener, page)
         applied = applying.apply(connection, self._listener, reading, parsed)
         checkpoints.saw(connection, self._held, applied.latest)
-        limit = datetime.fromisoformat(self._run.progress["limit"])
         moved = again or walk.step(place, parsed.seen(applied.unseen), limit=limit)
         people = [*self._run.progress.get("people", []), *applied.people]
         progress = {

@@ -32,7 +32,7 @@ CLEAN_PASSES = 3
 show nothing unseen. Where a second holds more rows than the largest page, and the API draws their
 order anew each time, each pass misses a given row in about a third of the cases."""
 
-MOST_ROUNDS = 30
+MOST_ROUNDS = 10
 """How often one second or one order is passed through at most. It guards against an order that
 never settles; what it leaves out is what the next run and the full sync are for."""
 
@@ -48,7 +48,8 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageSeen:
-    """What a page held: how many rows, how many of them this run had not seen, the stamps."""
+    """What a page held: how many rows, the stamps, and how many of the rows this run had not seen
+    and ought to have: what changed after it began is the next run's."""
 
     rows: int
     unseen: int = 0

@@ -10,6 +10,7 @@ import typer
 from sqlalchemy.exc import DBAPIError
 
 from gateway.errors import GatewayError
+from inbox.errors import InboxError
 from pillarbox.commands.common import INTERRUPTED, UNEXPECTED, UNREACHABLE, USAGE, Stop, say_error
 from producers.errors import ProducerError
 from runtime.errors import DatabaseAway, DatabaseBehind, RedisAway, RuntimeProblem
@@ -21,12 +22,16 @@ COMMANDS = {
     "demo": "worlds",
     "relay": "processes",
     "worker": "processes",
+    "poller": "processes",
     "sandbox": "worlds",
     "emit": "intake",
     "import": "intake",
     "entries": "entries",
     "records": "records",
     "dead-letters": "dead_letters",
+    "polls": "polls",
+    "drift": "polls",
+    "feed": "polls",
     "quota": "quota",
     "status": "status",
     "check": "check",
@@ -98,7 +103,7 @@ def _explained(error: Exception) -> int:
         case DatabaseAway() | DatabaseBehind() | RedisAway() | RedisProblem():
             say_error(str(error))
             return UNREACHABLE
-        case RuntimeProblem() | GatewayError() | ProducerError() | InvalidEvent():
+        case RuntimeProblem() | GatewayError() | InboxError() | ProducerError() | InvalidEvent():
             say_error(str(error))
             return USAGE
         case DBAPIError():

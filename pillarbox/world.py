@@ -16,6 +16,7 @@ from typing import Any, cast
 from runtime import migrations
 from runtime.settings import Destination, Settings, Token
 from sandbox.server import Sandbox
+from workers.poller import Poller
 from workers.relay import RelayLoop
 from workers.wiring import Wiring
 from workers.worker import Worker
@@ -35,7 +36,10 @@ STOP_S = 4.0
 class World:
     """A relay and worker threads, and, unless an API is configured, a sandbox; in this process."""
 
-    def __init__(self, settings: Settings, sandbox: Sandbox | None) -> None:
+    def __init__(self, settings: Settings, sandbox: Sandbox | None, *, polls: bool = False) -> None:
+        """*polls*: read the other side as well; a story that counts its calls does without."""
+        self._polls = polls
+        self._poller: threading.Thread | None = None
         self.settings = settings
         self.sandbox = sandbox
         self.wiring = Wiring.build(settings, bound_url=SANDBOX_BINDING if sandbox else None)
@@ -58,12 +62,18 @@ class World:
         loop = RelayLoop(self.wiring, self._stop)
         self._relay = threading.Thread(target=loop.run, name="relay", daemon=True)
         self._relay.start()
+        if self._polls:
+            poller = Poller(self.wiring, self._stop, threads=1)
+            self._poller = threading.Thread(target=poller.run, name="poller", daemon=True)
+            self._poller.start()
 
     def stop(self) -> None:
         """Stop in order: the relay first, then the calls in hand."""
         self._stop.set()
         if self._relay is not None:
             self._relay.join(timeout=STOP_S)
+        if self._poller is not None:
+            self._poller.join(timeout=STOP_S)
         if self._worker is not None:
             self._worker.stop()
         self.wiring.close()

@@ -5,6 +5,7 @@ comes twice finds the collection held. So any number of these may run.
 """
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from random import Random
 
@@ -74,33 +75,42 @@ class Timetable:
         rings: list[Ring] = []
         with self._database.transaction() as connection:
             known = checkpoints.all_of(connection, self._destination)
+            asked = checkpoints.asked_for(connection, self._destination)
             for source in self._contract.sources(now):
                 place = known.get(source.name)
                 if place is None or place.next_poll_at is None:
                     first = now + FIRST_WITHIN * self._dice.random()
                     checkpoints.plan_next(connection, self._destination, source.name, first)
                     continue
-                if not self._may_be_read(place, now):
+                by_hand = asked.get(source.name, set())
+                if not self._may_be_read(place, now, by_hand):
                     continue
                 if place.next_poll_at <= now:
                     again = now + RING_AGAIN
                     checkpoints.plan_next(connection, self._destination, source.name, again)
                     rings.append((self._destination, source.name, RunKind.POLL.value, None))
-                rings += self._full(place, now)
+                rings += self._full(place, now, by_hand)
             self._keep_up(connection, now)
         if rings:
             self._ring(rings)
         return len(rings)
 
-    def _may_be_read(self, place: Checkpoint, now: datetime) -> bool:
-        if place.paused_at is not None or (place.watermark is None and not self._started):
+    def _may_be_read(self, place: Checkpoint, now: datetime, asked: AbstractSet[RunKind]) -> bool:
+        begun = place.watermark is not None or self._started or bool(asked)
+        if place.paused_at is not None or not begun:
             return False
         return place.lease_until is None or place.lease_until < now
 
-    def _full(self, place: Checkpoint, now: datetime) -> list[Ring]:
-        """Ring for a full sync where its hours are; what was never read is begun by a poll."""
-        if place.watermark is None:
+    def _full(self, place: Checkpoint, now: datetime, asked: AbstractSet[RunKind]) -> list[Ring]:
+        """Ring for a full sync where its hours are, or at once where a person asked for it.
+
+        What was never read is begun by a poll.
+        """
+        if place.watermark is None or now < self._rung.get(place.source, now):
             return []
+        if RunKind.FULL in asked:
+            self._rung[place.source] = now + RING_AGAIN
+            return [(self._destination, place.source, RunKind.FULL.value, None)]
         due = full_due(
             place.source,
             now=now,
@@ -108,7 +118,7 @@ class Timetable:
             offpeak=self._offpeak,
             completed=place.full_opened_at,
         )
-        if due is None or now < self._rung.get(place.source, now):
+        if due is None:
             return []
         self._rung[place.source] = now + RING_AGAIN
         if due.missed:

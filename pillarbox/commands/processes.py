@@ -1,4 +1,4 @@
-"""`pillarbox relay` and `pillarbox worker`: one process each, exactly the Procfile's lines."""
+"""`pillarbox relay`, `worker` and `poller`: one process each, exactly the Procfile's lines."""
 
 import signal
 import subprocess
@@ -28,6 +28,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(relay)
     app.command()(worker)
+    app.command()(poller)
 
 
 def relay() -> None:
@@ -61,6 +62,18 @@ def worker(
         return
     with among_others(wiring.database):
         run(wiring, stopping(), threads=threads)
+    wiring.close()
+
+
+def poller(
+    threads: Annotated[int, typer.Option(min=1, max=16, help="Sources read at a time.")] = 2,
+) -> None:
+    """Read what changed on the other side, by a timetable, until stopped."""
+    from workers.poller import Poller
+
+    found = settings()
+    wiring = _ready(found, "poller")
+    Poller(wiring, stopping(), threads=threads).run()
     wiring.close()
 
 

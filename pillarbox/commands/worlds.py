@@ -350,9 +350,10 @@ def up(
     if served is not None:
         _started(served)
         settings = with_sandbox(settings, served)
+        settings = replace(settings, poll_start=settings.poll_start or "everything")
     else:
         _ask_first(settings, yes=yes)
-    world = World(settings, served)
+    world = World(settings, served, polls=True)
     count_here = alone if settings.embedded else among_others
     try:
         with count_here(world.wiring.database):

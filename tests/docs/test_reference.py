@@ -16,6 +16,7 @@ from tests.docs import reference
 LOGGED = frozenset({"debug", "info", "warning", "error", "exception"})
 LOGGING = (
     "gateway",
+    "inbox",
     "outbox",
     "pillarbox",
     "producers",

@@ -138,7 +138,7 @@ class Inbox:
     def held(self) -> list[tuple[str, str]]:
         """Read the rows that are held: their ids, and why."""
         with self.database.reading() as connection:
-            return [(row.ref, row.reason) for row in mirror.list_held(connection, "default")]
+            return [(row["ref"], row["reason"]) for row in mirror.list_held(connection, "default")]
 
     def drift(self) -> list[tuple[str, str, str, Any, Any]]:
         """Read the open differences: kind, id, field, ours, theirs."""
