@@ -22,7 +22,7 @@ from inbox.fetching import Fetch, Fetched, Got, Missing, NotGot, Refused, Shut
 from inbox.full_sync import Sweep
 from inbox.mirror import Reading
 from inbox.telling import Close, Listener
-from inbox.window import Everything, From, Nowhere, Start, anchored, started, window
+from inbox.window import Everything, From, Nowhere, Start, anchored, limit, started, window
 from runtime.clock import Clock
 from runtime.database import Database
 from schema.contract import Contract, Unreadable
@@ -351,8 +351,8 @@ class Slice:
         Gives another walk to begin instead where their clock stepped back, from further back.
         """
         self._run = self._run.but(started_at=started(got.date, got.began_at))
-        limit = max(got.date or got.began_at, got.began_at)
-        progress: dict[str, Any] = {**self._run.progress, "limit": limit.isoformat()}
+        end = limit(got.date, got.began_at)
+        progress: dict[str, Any] = {**self._run.progress, "limit": end.isoformat()}
         self._run = self._run.but(progress=progress)
         began = self._held.began
         if place.since is None or began is None:
@@ -377,12 +377,12 @@ class Slice:
         place: walk.Walk,
         again: walk.Walk | None,
     ) -> Run:
-        limit = datetime.fromisoformat(self._run.progress["limit"])
-        reading = replace(self._reading(got.began_at), limit=limit)
+        end = datetime.fromisoformat(self._run.progress["limit"])
+        reading = replace(self._reading(got.began_at), limit=end)
         parsed = applying.parse(self._listener, page)
         applied = applying.apply(connection, self._listener, reading, parsed)
         checkpoints.saw(connection, self._held, applied.latest)
-        moved = again or walk.step(place, parsed.seen(applied.unseen), limit=limit)
+        moved = again or walk.step(place, parsed.seen(applied.unseen), limit=end)
         people = [*self._run.progress.get("people", []), *applied.people]
         progress = {
             **self._run.progress,

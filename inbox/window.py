@@ -20,6 +20,10 @@ CLOCKS_APART = timedelta(minutes=5)
 """How far our clock may be ahead of a server that does not tell its own."""
 
 
+SPREAD = timedelta(minutes=1)
+"""How far the clocks of the other side's several machines may be apart."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Began:
     """When the last complete run of a collection began, by the server's clock and by ours."""
@@ -90,3 +94,9 @@ def started(date: datetime | None, here: datetime) -> datetime:
     Of two clocks the slower one is believed. That can only make the next run reach further back.
     """
     return here - CLOCKS_APART if date is None else min(date - HEADER_SECOND, here)
+
+
+def limit(date: datetime | None, here: datetime) -> datetime:
+    """Say from which stamp on a change belongs to the next run: by the server's clock, for the
+    stamps are, or a source that grows faster than we read would never end."""
+    return here + CLOCKS_APART if date is None else date + SPREAD

@@ -19,7 +19,7 @@ from workers.worker import IDLE_MS, STOP_MS
 
 logger = structlog.get_logger(__name__)
 
-REST = timedelta(seconds=5)
+REST = timedelta(seconds=1)
 """How long the timetable rests between rounds: a poll begins this much late at most."""
 
 STANDS_STILL_S = 180.0
@@ -50,6 +50,8 @@ class Poller:
 
     def run(self) -> None:
         """Read until asked to stop."""
+        for pace in self._wiring.paces.values():
+            threading.Thread(target=pace.prepare, name="quota", daemon=True).start()
         self._worker.start()
         self._heart.start()
         logger.info("poller_ready", threads=len(self._worker.workers))

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from inbox.timing import Until, bookings, full_due, next_poll, nightly, occurrence
-from inbox.window import Began, Everything, From, Nowhere, anchored, started, window
+from inbox.window import Began, Everything, From, Nowhere, anchored, limit, started, window
 from schema.days import LONDON
 from tests.support.clock import NOON
 
@@ -76,6 +76,15 @@ def test_the_start_is_the_servers_second_before_or_our_own_if_that_is_earlier() 
     assert started(NOON, NOON + HOUR) == NOON - timedelta(seconds=1)
     assert started(NOON + HOUR, NOON) == NOON
     assert started(None, NOON) < NOON
+
+
+def test_what_changed_after_the_start_is_the_next_runs_by_the_servers_clock_and_not_by_ours() -> (
+    None
+):
+    behind = NOON - 2 * HOUR
+
+    assert limit(behind, NOON) < behind + timedelta(minutes=5)
+    assert limit(None, NOON) > NOON
 
 
 def test_polls_begin_at_any_minute_but_around_the_hour_and_within_the_interval() -> None:

@@ -64,8 +64,11 @@ def from_now(patch: pytest.MonkeyPatch) -> None:
         found = windows.window(began, now=now, **more)  # type: ignore[arg-type]
         return From(since=now - timedelta(hours=2)) if isinstance(found, From) else found
 
+    def not_anchored(since: datetime, *rest: object, **more: object) -> datetime:
+        return since
+
     patch.setattr(world, "window", from_now)
-    patch.setattr(world, "anchored", lambda since, *rest, **more: since)
+    patch.setattr(world, "anchored", not_anchored)
 
 
 def believe_an_empty_page(patch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ The oracle is the other side itself: what it has now, and since when.
 
 from collections.abc import Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from random import Random
@@ -20,7 +20,7 @@ from inbox.drift import too_many
 from inbox.mirror import Known, Reading, Verdict, judge
 from inbox.poll import Pacing, order_of
 from inbox.walk import PageSeen, Walk
-from inbox.window import Began, Everything, From, anchored, started, window
+from inbox.window import Began, Everything, From, anchored, limit, started, window
 from schema.fingerprint import fingerprint
 from schema.inbox import RunKind
 from schema.sources import Order, Row
@@ -33,7 +33,8 @@ SECOND = timedelta(seconds=1)
 LAG = timedelta(seconds=40)
 """How long after its stamp a change becomes visible at most."""
 
-SILENT = "silent"
+MOST_REQUESTS = 20_000
+"""More than this for a day is a walk without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,7 @@ class Day:
             run = self._commit_page(run, [read(one) for one in page(answer).rows], began)
             if self.dice.random() < self.faults.dies:
                 raise Died
-            assert self.requests < 20_000, "the walk does not end"
+            assert self.requests < MOST_REQUESTS, "the walk does not end"
         if run.kind is RunKind.FULL:
             self._sweep(run)
         self._complete(run)
@@ -232,7 +233,7 @@ class Day:
         if run.started_at is None:
             date = self.remote.date(self.now)
             run.started_at = started(date, began)
-            run.limit = max(date, began)
+            run.limit = limit(date, began)
             if run.place.since is not None and self.kept.began is not None:
                 since = anchored(
                     run.place.since,
@@ -258,7 +259,7 @@ class Day:
         return run
 
     def apply(
-        self, rows: list[Row], began: datetime, number: int, limit: datetime | None = None
+        self, rows: list[Row], began: datetime, number: int, end: datetime | None = None
     ) -> int:
         """Bring rows into the mirror; gives how many this run had not seen and ought to have."""
         reading = Reading(
@@ -267,7 +268,7 @@ class Day:
             run_id=number,
             began_at=began,
             now=self.now,
-            limit=limit,
+            limit=end,
         )
         unseen = 0
         for row in {one.id: one for one in rows}.values():
@@ -352,12 +353,7 @@ class Day:
 
     def _still(self) -> None:
         """Let nothing happen any more, and all that is on its way become visible."""
-        self.faults = Faults(
-            **{
-                **{name: getattr(self.faults, name) for name in Faults.__dataclass_fields__},
-                "during": 0.0,
-            }
-        )
+        self.faults = replace(self.faults, during=0.0)
         self.now += LAG + SECOND
 
     def there(self) -> dict[str, int]:
