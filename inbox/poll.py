@@ -186,13 +186,15 @@ class Reader:
             first = checkpoints.unfinished(connection, self.destination, source.name, RunKind.FULL)
             if first is not None:
                 return first
+        order = order_of(source, kind)
         if kind is RunKind.POLL:
+            # Also where all is read because nothing is known: by the order that misses nothing.
             kind, trigger, since = self._window(held, source, trigger, start, now)
             going_on = checkpoints.unfinished(connection, self.destination, source.name, kind)
             if going_on is not None:
                 return going_on
         begun = walk.begin(
-            order_of(source, kind),
+            order,
             since=since,
             size=min(self._pacing.page_size, source.largest_page),
             largest=source.largest_page,
@@ -562,7 +564,7 @@ class Slice:
 
 
 def order_of(source: Source, kind: RunKind) -> Order:
-    """Say how a run walks: a full sync carries no filter, so nothing can be restarted from."""
+    """Say how a run walks: a full sync carries no filter at all, so nothing can be restarted from."""
     full = kind is RunKind.FULL and source.order is Order.RESTART
     return Order.TWO_WAYS if full else source.order
 

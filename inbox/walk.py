@@ -15,7 +15,8 @@ is a collection walked that was to be sorted and is not.
 
 **Cursor** and **pair** need neither: the API says what comes next, or takes stamp and id.
 
-An empty page is always asked for again: one such answer would end a run that is not over.
+An empty page is always asked for again, and twice behind a full one: one such answer would end a run
+that is not over.
 """
 
 from collections.abc import Mapping
@@ -31,6 +32,10 @@ CLEAN_PASSES = 3
 """How many passes through one second, or both ways through an order that is not to be trusted, must
 show nothing unseen. Where a second holds more rows than the largest page, and the API draws their
 order anew each time, each pass misses a given row in about a third of the cases."""
+
+BEHIND_A_FULL_PAGE = 2
+"""How often an empty page is asked for again that follows a full one. Behind a short page it is what
+is to be expected, and once is enough."""
 
 MOST_ROUNDS = 10
 """How often one second or one order is passed through at most. It guards against an order that
@@ -80,8 +85,10 @@ class Walk:
     last_page: int = 0
     most: int = 0
     """The most rows that a page of this run had: fewer are a short page, whatever was asked for."""
-    empty: bool = False
-    """The page that comes next was empty already, once."""
+    full: bool = False
+    """The last page that had rows had as many as were asked for, or as any before it."""
+    empty: int = 0
+    """How often the page that comes next was empty already."""
     unseen: int = 0
     """Rows not seen before, on this pass."""
     clean: int = 0
@@ -119,9 +126,13 @@ def step(walk: Walk, page: PageSeen, *, limit: datetime | None) -> Walk:
     ends a walk in order of change, so that nobody runs after a moving tail."""
     if walk.order is Order.RESTART and not page.ascending:
         return begin(Order.TWO_WAYS, since=walk.since, size=walk.size, largest=walk.largest)
-    if page.rows == 0 and not walk.empty and page.cursor is None:
-        return replace(walk, empty=True)
-    walk = replace(walk, empty=False, most=max(walk.most, page.rows))
+    if page.rows == 0 and page.cursor is None:
+        if walk.empty < (BEHIND_A_FULL_PAGE if walk.full else 1):
+            return replace(walk, empty=walk.empty + 1)
+        walk = replace(walk, empty=0)
+    else:
+        full = page.rows >= walk.size or 0 < walk.most <= page.rows
+        walk = replace(walk, empty=0, most=max(walk.most, page.rows), full=full)
     match walk.order:
         case Order.RESTART:
             return _restart(walk, page, limit)

@@ -280,6 +280,8 @@ def _open(
     source: Source,
     since: datetime | None,
     now: datetime,
+    *,
+    by_pages: bool = False,
 ) -> Run:
     """Open the run that a poller then takes up; one that is open goes on instead."""
     kind = RunKind.FULL if since is None else RunKind.POLL
@@ -287,7 +289,7 @@ def _open(
     if going_on is not None:
         return going_on
     begun = walk.begin(
-        order_of(source, kind),
+        order_of(source, kind) if by_pages else source.order,
         since=since,
         size=min(found.poll_page_size, source.largest_page),
         largest=source.largest_page,
@@ -336,7 +338,7 @@ def full(
                 again = braked.but(progress=progress, trigger=Trigger.HAND)
                 checkpoints.reopen(connection, again)
             else:
-                _open(connection, found, destination, one, None, now)
+                _open(connection, found, destination, one, None, now, by_pages=True)
             checkpoints.plan_next(connection, destination, one.name, now)
             what = "full_sync_past_the_brake" if past_the_brake else "full_sync_asked_for"
             _audit(connection, what, f"{destination}/{one.name}", now, None, reason)

@@ -282,7 +282,7 @@ def test_a_run_over_its_time_stops_at_a_page_and_goes_on_next_time(
 def test_a_walk_without_end_is_stopped_at_the_page_ceiling(
     database: Database, remote: Remote
 ) -> None:
-    pacing = Pacing(start=Everything(), pages=3)
+    pacing = Pacing(start=Everything(), page_size=10, pages=2)
     inbox = Inbox(database, crm(), of_remote(remote), pacing=pacing)
 
     assert inbox.poll("customers") is Ended.ABANDONED
@@ -303,7 +303,7 @@ def test_a_poll_whose_tail_moves_on_without_end_ends_all_the_same(
 
     inbox.answer = growing
     assert inbox.poll("customers") is Ended.COMPLETE
-    assert inbox.runs()[0].pages < 30
+    assert inbox.runs()[0].pages < 100  # a minute of it: clocks of several machines may be apart
 
 
 def test_after_too_long_a_gap_a_full_sync_is_made_without_being_asked_for(inbox: Inbox) -> None:

@@ -76,7 +76,7 @@ def believe_an_empty_page(patch: pytest.MonkeyPatch) -> None:
     step = walk.step
 
     def once(place: Walk, page: PageSeen, *, limit: datetime | None) -> Walk:
-        return step(replace(place, empty=True), page, limit=limit)
+        return step(replace(place, empty=9), page, limit=limit)
 
     patch.setattr(walk, "step", once)
 

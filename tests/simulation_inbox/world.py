@@ -207,6 +207,7 @@ class Day:
         if going_on is not None:
             return going_on
         since: datetime | None = None
+        order = order_of(self.source, kind)
         if kind is RunKind.POLL:
             found = window(
                 self.kept.began,
@@ -222,7 +223,7 @@ class Day:
                 if kind in self.kept.runs:
                     return self.kept.runs[kind]
         self.kept.number += 1
-        begun = walk.begin(order_of(self.source, kind), since=since, size=10, largest=60)
+        begun = walk.begin(order, since=since, size=10, largest=60)
         run = Run(number=self.kept.number, kind=kind, place=begun, opened_at=self.now)
         self.kept.runs[kind] = run
         return run
