@@ -10,24 +10,22 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Protocol
 
-import structlog
-
 from gateway.answers import Answer, NotThere, Read, ReadOutcome, Reply, read_outcome
 from inbox import requests
 from inbox.fetching import Fetched, Got, Missing, NotGot, Refused, Shut
 from outbox import gates
 from outbox.delivery import Grant, Pace
 from outbox.errors import QuotaAway
-from outbox.gates import Gate
-from outbox.retry import Timing
+from outbox.gates import Gates
+from outbox.retry import Shut as Shutting
+from outbox.retry import Moment, Timing, shut_by
+from outbox.standing import Ajar, Barred, Open
 from runtime.clock import Clock
 from runtime.database import Database
 from schema import outcomes
-from schema.outcomes import KeyRefused, Throttled, Transient
+from schema.outcomes import Came, Delivered, Outcome, Throttled, Transient
 from schema.plans import Request
-from schema.states import GateReason, Lane
-
-logger = structlog.get_logger(__name__)
+from schema.states import Lane
 
 LONGEST_WAIT = timedelta(seconds=60)
 """How long a run waits for a slot with its lease in hand, before it is left for later. Reads are in
@@ -36,8 +34,7 @@ no hurry, and a run that is left costs a start; deliveries wait a second."""
 QUOTA_AWAY = timedelta(seconds=10)
 """How soon to try again when Redis cannot be asked for a slot."""
 
-JITTER_S = 5.0
-"""How far behind the end of a throttled window reads come back at most."""
+THE_GATE = "the gate is shut"
 
 
 class Sends(Protocol):
@@ -60,6 +57,7 @@ class Fetcher:
         timing: Timing,
         pace: Pace,
         client: Sends,
+        gates: Gates,
         dice: Random,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -69,18 +67,56 @@ class Fetcher:
         self._timing = timing
         self._pace = pace
         self._client = client
+        self._gates = gates
         self._dice = dice
         self._sleep = sleep
 
     def __call__(self, request: Request, lane: Lane, run_id: int) -> Fetched:
         """Make one read for a run."""
-        shut = self._shut()
-        if shut is not None:
-            return shut
+        way = self._way(run_id)
+        if isinstance(way, Shut):
+            return way
+        told: Fetched = Shut(detail="not asked")
+        try:
+            told = self._read(request, lane, run_id, way)
+        finally:
+            if way is not None and isinstance(told, Shut):
+                with self._database.transaction() as connection:
+                    gates.release(connection, way)  # it has tried nothing: another may go
+        return told
+
+    def _way(self, run_id: int) -> str | Shut | None:
+        """Look at the gates: None where they are open, a probe's name where this read may try them.
+
+        Reads try gates too: where nothing is to be delivered nobody else would.
+        """
+        now = self._clock.now()
+        with self._database.transaction() as connection:
+            standing = self._gates.standing(connection, now)
+            match standing:
+                case Open():
+                    return None
+                case Barred(gates=holding):
+                    first = holding[0]
+                    ends = [one.until for one in holding]
+                    known = [end for end in ends if end is not None]
+                    until = max(known) if len(known) == len(ends) else None
+                    return Shut(detail=f"{THE_GATE}: {first.detail or first.reason}", until=until)
+                case Ajar():
+                    probe = f"run {run_id} at {now.isoformat()}"
+                    over = now + LONGEST_WAIT + self._timing.send_by + self._timing.deadline
+                    if standing.free and self._gates.claim(
+                        connection, standing, probe, now=now, until=over
+                    ):
+                        return probe
+        return Shut(detail=f"{THE_GATE}, and is being tried", until=now + QUOTA_AWAY)
+
+    def _read(self, request: Request, lane: Lane, run_id: int, probe: str | None) -> Fetched:
         grant = self._slot(lane)
         if isinstance(grant, Shut):
             return grant
         began = self._clock.now()
+        key_print = self._gates.key_print()
         with self._database.transaction() as connection:
             row = requests.open_request(
                 connection,
@@ -94,21 +130,15 @@ class Fetcher:
         # Asked once the row is committed: a log that was lost meanwhile is made again from rows.
         if not self._pace.still_good(grant):
             self._pace.unused(grant)
-            self._answered(row, None, Transient(detail="not sent: its slot was too old"))
-            return NotGot(detail="its slot was too old")
+            unsent = Transient(detail="not sent: its slot was too old")
+            self._answered(row, None, unsent, probe=None, key_print=None)
+            return Shut(detail="its slot was too old", until=self._clock.now())
         send_by = self._clock.monotonic() + self._timing.send_by.total_seconds()
         reply = self._client.send(request, send_by=send_by)
         told = read_outcome(reply)
         self._date(grant, told)
-        self._answered(row, reply, told)
-        return self._came(reply, told, began)
-
-    def _shut(self) -> Shut | None:
-        with self._database.reading() as connection:
-            gate = gates.shut_now(connection, self._destination, self._clock.now())
-        if gate is None:
-            return None
-        return Shut(detail=f"the gate is shut: {gate.detail or gate.reason}", until=gate.until)
+        shutting = self._answered(row, reply, told, probe=probe, key_print=key_print)
+        return self._came(reply, told, began, shutting)
 
     def _slot(self, lane: Lane) -> Grant | Shut:
         waited = timedelta(0)
@@ -131,51 +161,62 @@ class Fetcher:
         else:
             self._pace.answered(grant)
 
-    def _answered(self, row: int, reply: Reply | None, told: ReadOutcome) -> None:
+    def _answered(
+        self,
+        row: int,
+        reply: Reply | None,
+        told: ReadOutcome,
+        *,
+        probe: str | None,
+        key_print: str | None,
+    ) -> Shutting | None:
+        """Write down what came, and let the gates hear of it; gives what shuts one."""
+        now = self._clock.now()
         answer = reply if isinstance(reply, Answer) else None
+        shutting = self._shutting(told, answer, now)
         with self._database.transaction() as connection:
             requests.answered(
                 connection,
                 row,
-                now=self._clock.now(),
+                now=now,
                 outcome=_name(told),
                 status=None if reply is None else reply.status,
                 name=None if answer is None else answer.request_id,
                 duration=None if reply is None else reply.duration,
                 detail=_detail(told),
             )
+            if reply is not None and (probe is not None or shutting is not None):
+                came = Came(outcome=_outcome(told), status=reply.status)
+                self._gates.heard(
+                    connection, came, shutting=shutting, probe=probe, key_print=key_print, now=now
+                )
+        return shutting
 
-    def _came(self, reply: Reply, told: ReadOutcome, began: datetime) -> Fetched:
-        now = self._clock.now()
-        date = reply.date if isinstance(reply, Answer) else None
+    def _shutting(self, told: ReadOutcome, answer: Answer | None, now: datetime) -> Shutting | None:
+        server_now = (None if answer is None else answer.date) or now
+        moment = Moment(now=now, server_now=server_now, dice=self._dice)
+        return shut_by(_outcome(told), self._timing, moment)
+
+    def _came(
+        self, reply: Reply, told: ReadOutcome, began: datetime, shutting: Shutting | None
+    ) -> Fetched:
+        if shutting is not None:
+            return Shut(detail=shutting.detail, until=shutting.until)
         match told:
             case Read(body=body):
+                date = reply.date if isinstance(reply, Answer) else None
                 return Got(body=body, began_at=began, date=date)
             case NotThere():
                 return Missing(began_at=began)
-            case Throttled(retry_after=wait):
-                until = now + (wait or self._to_next_window())
-                return self._close(GateReason.THROTTLED, "the API answered 429", until)
-            case KeyRefused(status=status):
-                detail = f"the API answered {status}: it does not accept the key"
-                return self._close(GateReason.KEY_REFUSED, detail, None)
-            case Transient(detail=detail):
-                return NotGot(detail=detail)
             case outcomes.Refused(status=status):
                 return Refused(detail=f"answered {status}: {_detail(told)}")
+            case _:
+                return NotGot(detail=_detail(told) or "no answer")
 
-    def _to_next_window(self) -> timedelta:
-        seconds = self._timing.window.total_seconds()
-        passed = self._clock.now().timestamp() % seconds
-        return timedelta(seconds=seconds - passed + self._dice.uniform(0.5, JITTER_S))
 
-    def _close(self, reason: GateReason, detail: str, until: datetime | None) -> Shut:
-        """Shut the gate for everybody who calls with this key."""
-        gate = Gate(reason=reason, until=until, since=self._clock.now(), detail=detail)
-        with self._database.transaction() as connection:
-            gates.shut(connection, self._destination, gate)
-        logger.warning("read_shut_the_gate", destination=self._destination, reason=reason.value)
-        return Shut(detail=detail, until=gate.until)
+def _outcome(told: ReadOutcome) -> Outcome:
+    """Give a read's outcome as the gates know them: an answer of any kind speaks for the way."""
+    return Delivered(accepted=None) if isinstance(told, Read | NotThere) else told
 
 
 def _name(told: ReadOutcome) -> str:

@@ -264,6 +264,7 @@ class Wiring:
                 timing=timing,
                 pace=self.paces[destination.name],
                 client=self.client(destination),
+                gates=self.gates(destination),
                 dice=random.Random(),
             ),
             close=close_entries,

@@ -713,7 +713,6 @@ LOG_EVENTS: Mapping[str, tuple[str, str]] = {
     "record_merged": ("info", "a record's remote id was merged into another there; it is linked to that one now"),
     "full_sync_made_up": ("warning", "a full sync missed its hours, or did not end in them; it runs in off-peak hours"),
     "run_lost_its_lease": ("warning", "a reading found that another process reads the source; it stopped"),
-    "read_shut_the_gate": ("warning", "a read was answered 429, or the key was refused; the gate is shut"),
     "run_abandoned": ("error", "a reading cannot end: the page ceiling, or a request the API does not understand"),
     "full_sync_braked": ("error", "too much would be gone at once; a person decides (`pillarbox polls full --past-the-brake`)"),
     "page_not_applied": ("error", "a page could not be applied whole; its rows are applied one by one"),

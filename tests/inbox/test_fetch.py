@@ -13,7 +13,7 @@ from inbox import requests
 from inbox.fetching import Got, Missing, NotGot, Refused, Shut
 from outbox import gates
 from outbox.errors import QuotaAway
-from outbox.gates import Gate
+from outbox.gates import Gate, Gates
 from runtime.database import Database
 from schema.incoming_tables import request_log
 from schema.plans import Request
@@ -56,6 +56,7 @@ class Hands:
             timing=TIMING,
             pace=self.pace,
             client=self.client,
+            gates=Gates(destination="default", key_name="default"),
             dice=Random(1),
             sleep=lambda seconds: None,
         )
@@ -181,6 +182,26 @@ def test_without_redis_nobody_asks(hands: Hands) -> None:
 def test_a_slot_that_grew_too_old_is_given_back_and_nothing_is_sent(hands: Hands) -> None:
     hands.pace.good = False
 
-    assert hands.read() == NotGot(detail="its slot was too old")
+    assert hands.read() == Shut(detail="its slot was too old", until=NOON)
     assert hands.client.rows == []
     assert [how for _, how in hands.pace.ended] == ["unused"]
+
+
+def test_once_the_time_of_a_gate_is_over_one_read_tries_it_and_opens_it(hands: Hands) -> None:
+    shut = hands.read(Answer(status=429, body=b"Retry later\n"))
+    hands.clock.advance(shut.until - NOON + timedelta(seconds=1))
+
+    assert isinstance(hands.read(Answer(status=404)), Missing)
+    with hands.database.reading() as connection:
+        assert gates.shown(connection, "default", hands.clock.now()) == []
+
+
+def test_a_read_that_finds_the_gate_still_shut_shuts_it_again(hands: Hands) -> None:
+    shut = hands.read(Answer(status=429))
+    hands.clock.advance(shut.until - NOON + timedelta(seconds=1))
+    again = hands.read(Answer(status=429))
+
+    assert isinstance(again, Shut)
+    assert again.until is not None
+    assert again.until > hands.clock.now()
+    assert hands.gate() is not None

@@ -1,14 +1,14 @@
 """Create the tables of the incoming half.
 
-Revision: 0002, after: 0001
+Revision: 0006, after: 0005
 
 Written out for each database, so that it stays what it was when the tables move on.
 """
 
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
