@@ -1,14 +1,15 @@
-"""What a read from outside may do to a record. Pure.
+"""What a read that was not asked for by a record does to it. Pure.
 
-One idea: the latest read wins, and a read counts from when it *began*. One that began before our
-own last call was over may show what was there before that call, and says nothing.
+One idea: `records.reads` says which reads count; a read that only comes by must beyond that leave a
+record as it stands where it has nothing to say of what is asked for.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from records.fold import Agrees, Folded, accept, landed
+from records.fold import Agrees, Folded
+from records.reads import LastCall, Seen, in_hand, is_newest, take_over
 from schema.fingerprint import Json, canonical
 from schema.outcomes import Delivered
 from schema.record import Record
@@ -40,10 +41,12 @@ HEALED_BY_NEWS = frozenset({Reason.REFUSED, Reason.INVALID_HERE})
 
 def may_be_told(record: Record, calls: Calls, began_at: datetime) -> bool:
     """Whether a read that began then is later than all that is known of the record."""
-    if record.state is RecordState.TAKEN or calls.under_way:
+    if record.state is RecordState.TAKEN:
         return False
-    known = [moment for moment in (record.accepted_at, calls.ended_at) if moment is not None]
-    return all(began_at > moment for moment in known)
+    last = None
+    if calls.under_way or calls.ended_at is not None:
+        last = LastCall(ended_at=None if calls.under_way else calls.ended_at)
+    return is_newest(record, Seen(accepted={}, began=began_at), last)
 
 
 def is_news(record: Record, accepted: Mapping[str, Json]) -> bool:
@@ -75,21 +78,23 @@ def take_in(
     accepted = told.accepted or {}
     if not may_be_told(record, calls, began_at) or not is_news(record, accepted):
         return None
-    if record.mark is not None:
-        done = landed(record, accepted, agrees, status_field)
-        if not done and began_at <= record.mark.at + quarantine:
-            return None
-    folded = accept(
-        record,
-        accepted,
-        agrees=agrees,
-        status_field=status_field,
-        now=now,
+    seen = Seen(
+        accepted=accepted,
+        began=began_at,
         remote_id=told.remote_id,
         remote_updated_at=told.remote_updated_at,
     )
-    after = _left_in_peace(record, folded.record).but(accepted_at=began_at)
-    return replace(folded, record=after)
+    folded = take_over(
+        record,
+        seen,
+        safe_to_look=None if record.mark is None else record.mark.at + quarantine,
+        agrees=agrees,
+        status_field=status_field,
+        now=now,
+    )
+    if folded is None:
+        return None
+    return in_hand(record, replace(folded, record=_left_in_peace(record, folded.record)))
 
 
 def _left_in_peace(before: Record, after: Record) -> Record:

@@ -17,8 +17,8 @@ from outbox import gates
 from outbox.delivery import Grant, Pace
 from outbox.errors import QuotaAway
 from outbox.gates import Gates
-from outbox.retry import Shut as Shutting
 from outbox.retry import Moment, Timing, shut_by
+from outbox.retry import Shut as Shutting
 from outbox.standing import Ajar, Barred, Open
 from runtime.clock import Clock
 from runtime.database import Database
