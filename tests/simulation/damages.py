@@ -126,7 +126,7 @@ DAMAGES: Sequence[Damage] = (
         (
             "outbox.delivery:Deliverer._date_slot",
             "self._pace.answered(grant)",
-            "(self._pace.unused if came.status is None else self._pace.answered)(grant)",
+            "(self._pace.unused if heard.came.status is None else self._pace.answered)(grant)",
         ),
         needs="tight",
     ),
@@ -146,15 +146,6 @@ DAMAGES: Sequence[Damage] = (
         "a clock that ran ahead not noticed",
         ("gateway.quota:_ran_ahead", "return answer.redis_time >", "return 0 >"),
         needs="redis_clock_steps",
-    ),
-    damage(
-        "an old slot still used",
-        (
-            "gateway.quota:Quota.still_good",
-            "return self._monotonic() - grant.asked_at <= MARK_BY.total_seconds()",
-            "return True",
-        ),
-        needs="tight freezes:slot.given",
     ),
     damage(
         "gate ignored",
