@@ -46,9 +46,9 @@ def _row(line: Line, before: float | None) -> tuple[str, ...]:
 def _gate(line: Line) -> str:
     if line.at_most is not None:
         return f"≤ {line.at_most:g}"
-    if line.at_least is None:
-        return ""
-    return f"≥ {line.at_least:g}" + ("" if line.aim is None else f" (aim {line.aim:g})")
+    if line.aim is not None:
+        return f"aim {line.aim:g}"
+    return "" if line.at_least is None else f"≥ {line.at_least:g}"
 
 
 def _verdict(line: Line) -> str:

@@ -28,7 +28,7 @@ class Line:
     at_most: float | None = None
     at_least: float | None = None
     aim: float | None = None
-    """What was asked for, where the gate only keeps what is reached. A decision says why."""
+    """What was asked for and is not reached: shown in place of a gate. A decision says why."""
     counter: bool = False
     """Counted, not timed: the same at each run, and compared with the baseline exactly."""
 
