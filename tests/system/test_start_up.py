@@ -1,5 +1,6 @@
 """Whatever is missing at the start is one sentence with its cure, and an exit code."""
 
+import fcntl
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -153,6 +154,22 @@ def test_a_redis_that_cannot_be_relied_on_is_said_at_the_start_by_check_and_by_s
     assert started.code == 0, "it warns, and works: a restart is when a worker is needed most"
     assert "redis_unfit" in started.err
     assert said in started.err
+
+
+def test_a_second_up_in_one_folder_is_refused_for_each_would_count_its_own_calls(
+    tmp_path: Path, environment: pytest.MonkeyPatch
+) -> None:
+    environment.chdir(tmp_path)
+    folder = tmp_path / ".pillarbox"
+    folder.mkdir()
+    with (folder / "up.lock").open("w") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+
+        code, sentence = refused("up")
+
+    assert code == 2
+    assert "another `pillarbox up` is running in this folder" in sentence
+    assert "REDIS_URL" in sentence
 
 
 def test_rings_that_nobody_fetches_leave_no_room_for_more(
