@@ -7,7 +7,8 @@ from datetime import timedelta
 import structlog
 
 from outbox import gates
-from outbox.relay import FoldedMeanwhile, Relay, Round
+from outbox.folding import FoldedMeanwhile
+from outbox.relay import Relay, Round
 from runtime import metrics
 from runtime.log import named
 from runtime.loop import run_every

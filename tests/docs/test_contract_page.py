@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from outbox.admission import Close, Go, decide
-from outbox.relay import agreeing
+from outbox.admission import Close, Go, agreeing, decide
 from records.fold import Change, Folded, accept, fold
 from schema.events import InvalidEvent, RecordSnapshot
 from schema.keys import EntryId, RecordId, RecordKey

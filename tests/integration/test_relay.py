@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from outbox import entries, gates
+from outbox.folding import FoldedMeanwhile
 from outbox.gates import Gate
-from outbox.relay import FoldedMeanwhile, Relay, Ring
+from outbox.relay import Relay, Ring
 from producers import emit
 from records import store
 from runtime.points import Point, listen, unlisten

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from console.views import verdict
 from gateway.contracts import lead_provider_v3
 from outbox.admission import Close
-from outbox.relay import settled_without_call
+from outbox.decided import settled_without_call
 from records.fold import normalise
 from schema.fingerprint import Json
 from schema.keys import EntryId, RecordId, RecordKey, RemoteId
