@@ -224,6 +224,7 @@ DAMAGES: Sequence[Damage] = (
     damage(
         "path cancelled across a state in doubt",
         ("records.fold:_move", "pinned = 1 if _moved(record) else 0", "pinned = 0"),
+        ("records.fold:_move", "accepted = _known(record)", "accepted = record.accepted"),
         needs="reply_lost",
     ),
     damage(
