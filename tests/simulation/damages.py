@@ -197,14 +197,6 @@ DAMAGES: Sequence[Damage] = (
         needs="request_lost",
     ),
     damage(
-        "the next round does not wait for the void",
-        (
-            "gateway.contracts.lead_provider.planning:_wait_for_void",
-            "if earlier is None or _ended(earlier):",
-            "if True:",
-        ),
-    ),
-    damage(
         "base not compared",
         (
             "records.conflict:of_field",
@@ -228,15 +220,6 @@ DAMAGES: Sequence[Damage] = (
         needs="reply_lost",
     ),
     damage(
-        "lock of a refused request ignored",
-        (
-            "outbox.admission:_barred",
-            "if lock is not None:",
-            "if False:",
-        ),
-        ("gateway.contracts.lead_provider.planning:_locked", "return", "return False and"),
-    ),
-    damage(
         "floor never forgotten",
         (
             "outbox.relay:Relay._forget_floors",
@@ -252,27 +235,6 @@ DAMAGES: Sequence[Damage] = (
             "if other.state in _BLOCKING or other.mark is not None:",
             "if False:",
         ),
-    ),
-    damage(
-        "a wish that came during the call forgotten",
-        (
-            "outbox.delivery:Deliverer._settle_once",
-            "kin = [one for one in family if one.id != record.id]",
-            "kin = [one for one in family if one.id != record.id]\n"
-            "        record = taken.record.but(mark=record.mark, token=record.token)",
-        ),
-        needs="slow",
-    ),
-    damage(
-        "sent though something newer was folded meanwhile",
-        (
-            "records.store:put_mark",
-            "return connection.execute(statement, values).rowcount == 1",
-            "now = select(record.c.revision).where(record.c.id == one.id)\n"
-            "    values['held_revision'] = connection.execute(now).scalar_one()\n"
-            "    return connection.execute(statement, values).rowcount == 1",
-        ),
-        needs="freezes:take.committed",
     ),
     damage(
         "not today taken for never",
