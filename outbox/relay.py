@@ -194,7 +194,10 @@ class Relay:
         with self._database.reading() as connection:
             if not entries.any_new(connection, self._destination, after=self._floors.entry):
                 return 0
-            room = self._room_at_once(connection, now)
+            free = self._goes_at_once(connection, now)
+            out = store.on_the_queue(connection, self._destination).get(Lane.LIVE, 0)
+        # Redis is asked outside: it may hang, and a transaction must not hang with it.
+        room = self._room(Lane.LIVE, out) if free else 0
         rings: list[Ring] = []
         with self._database.transaction() as connection:
             new = entries.claim_new(
@@ -222,15 +225,12 @@ class Relay:
         self._floors.entry = new[-1].id
         return len(new)
 
-    def _room_at_once(self, connection: Connection, now: datetime) -> int:
-        """Say how many records may be dispatched by their fold: none past others that are due."""
+    def _goes_at_once(self, connection: Connection, now: datetime) -> bool:
+        """Say whether records may be dispatched by their fold: never past others that are due."""
         floor = self._floors.due.get(Lane.LIVE)
         if store.any_due(connection, self._destination, Lane.LIVE, now=now, floor=floor):
-            return 0
-        if not isinstance(self._gates.standing(connection, now), Open):
-            return 0
-        on_the_queue = store.on_the_queue(connection, self._destination)
-        return self._room(Lane.LIVE, on_the_queue.get(Lane.LIVE, 0))
+            return False
+        return isinstance(self._gates.standing(connection, now), Open)
 
     def _admitting_at_once(self, connection: Connection, now: datetime, room: int) -> "AtOnce":
         admitting = Admitting(connection, self._contract, self._destination, now, room)
@@ -288,7 +288,10 @@ class Relay:
                 return 0, []
             standing = self._gates.standing(connection, now)
             out = store.on_the_queue(connection, self._destination).get(lane, 0)
-            room = self._room_for(connection, lane, standing, out)
+            first = isinstance(standing, Ajar) and not store.any_dispatched(
+                connection, self._destination
+            )
+        room = self._room_for(lane, standing, out, first=first)
         if room > 0:
             admitted, rings, left = self._admit_some(lane, now, room, standing)
             return admitted + (
@@ -297,14 +300,15 @@ class Relay:
         moving = out > 0 and isinstance(standing, Open)
         return self._decide(lane, now, standing, UNDECIDED_FOR if moving else timedelta(0)), []
 
-    def _room_for(
-        self, connection: Connection, lane: Lane, standing: Standing, on_the_queue: int
-    ) -> int:
-        """Say how many may be dispatched: one, for all lanes, while a gate waits for its probe."""
+    def _room_for(self, lane: Lane, standing: Standing, on_the_queue: int, *, first: bool) -> int:
+        """Say how many may be dispatched: one, for all lanes, while a gate waits for its probe.
+
+        *first* says that nothing is dispatched yet. Redis is asked, so no transaction is open.
+        """
         match standing:
             case Open():
                 return self._room(lane, on_the_queue)
-            case Ajar(free=True) if not store.any_dispatched(connection, self._destination):
+            case Ajar(free=True) if first:
                 return min(1, self._room(lane, 0))
             case _:
                 return 0
