@@ -162,9 +162,12 @@ def time_crowd(wiring: Wiring, people: Sequence[str]) -> list[Line]:
 
 
 def reach(database: Database, number: int) -> None:
-    """Wait until so many are delivered."""
+    """Wait until so many are delivered; looked at seldom, for counting costs the database time."""
     ground.until(
-        lambda: delivered(database) >= number, f"{number} deliveries took too long", patience=600
+        lambda: delivered(database) >= number,
+        f"{number} deliveries took too long",
+        patience=600,
+        every=0.5,
     )
 
 

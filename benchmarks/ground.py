@@ -416,10 +416,12 @@ def cpu(process: subprocess.Popen[bytes]) -> float:
     return times.user + times.system
 
 
-def until(true: Callable[[], bool], problem: str, *, patience: float = 15.0) -> None:
+def until(
+    true: Callable[[], bool], problem: str, *, patience: float = 15.0, every: float = 0.05
+) -> None:
     """Wait until something holds; raises `TimeoutError` with *problem* when it takes too long."""
     ends = time.monotonic() + patience
     while not true():
         if time.monotonic() > ends:
             raise TimeoutError(problem)
-        time.sleep(0.05)
+        time.sleep(every)

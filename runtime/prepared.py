@@ -4,10 +4,12 @@ One idea: SQLAlchemy writes the statement, once; running it goes past SQLAlchemy
 takes longer than the driver's own. Its connections, transactions and errors are kept.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, cast
 
+from psycopg import RawCursor
 from sqlalchemy import Connection, Executable
 from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
 from sqlalchemy.engine import Dialect
@@ -18,6 +20,8 @@ from sqlalchemy.sql.elements import ClauseElement
 from runtime.database import read_json
 
 Row = tuple[Any, ...]
+
+PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
 class Prepared:
@@ -38,7 +42,8 @@ class Prepared:
         given = {**self._fixed, **values}
         for name, write in self._writers.items():
             given[name] = write(given[name])
-        return run(connection, self._text, given)
+        text, names = self._numbered
+        return _fetched(connection, RawCursor, text, [given[name] for name in names])
 
     @cached_property
     def _compiled(self) -> SQLCompiler:
@@ -47,8 +52,19 @@ class Prepared:
         return cast(SQLCompiler, statement.compile(dialect=dialect))
 
     @cached_property
-    def _text(self) -> str:
-        return self._compiled.string
+    def _numbered(self) -> tuple[str, Sequence[str]]:
+        """The text with its parameters numbered as the server wants them, and their names in order.
+
+        The driver would number them itself at each run of a statement with more than 50.
+        """
+        names: list[str] = []
+
+        def number(found: re.Match[str]) -> str:
+            if found[1] not in names:
+                names.append(found[1])
+            return f"${names.index(found[1]) + 1}"
+
+        return PARAMETER.sub(number, self._compiled.string).replace("%%", "%"), names
 
     @cached_property
     def _fixed(self) -> Mapping[str, Any]:
@@ -68,9 +84,19 @@ class Prepared:
 
 def run(connection: Connection, text: str, values: Mapping[str, Any] | Row) -> Sequence[Row]:
     """Run a text of the driver's own on a connection of SQLAlchemy; gives all rows."""
-    cursor = connection.connection.cursor()
+    return _fetched(connection, None, text, values)
+
+
+def _fetched(
+    connection: Connection,
+    kind: type[RawCursor[Row]] | None,
+    text: str,
+    values: Mapping[str, Any] | Sequence[Any],
+) -> Sequence[Row]:
+    held: Any = connection.connection
+    cursor = held.cursor() if kind is None else kind(held.driver_connection)
     try:
-        cursor.execute(text, values)
+        cursor.execute(text.encode(), values)
         return cursor.fetchall()
     except errors_of(connection.dialect) as error:
         raise _as_sqlalchemy(error, text, connection) from error
