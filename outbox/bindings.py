@@ -190,6 +190,13 @@ def standing(connection: Connection, destination: str) -> Standing | None:
     return None if row is None else _standing(row)
 
 
+def still_standing(connection: Connection, destination: str) -> Standing | None:
+    """The same, and it stays so until the transaction ends: who would change it waits."""
+    query = _STANDING.where(binding.c.destination == destination)
+    row = connection.execute(query.with_for_update(read=True, key_share=True)).one_or_none()
+    return None if row is None else _standing(row)
+
+
 def hold_still(connection: Connection, destination: str) -> Standing | None:
     """The same, and nobody decides by it, or marks a write, until the transaction ends.
 

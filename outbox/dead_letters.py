@@ -163,7 +163,8 @@ def _denied(record: Record) -> bool:
 def _unlocked(one: Record, record: Record) -> Record:
     """Free an earlier round of the same claim too: it keeps the same request locked."""
     same = (one.key.kind, one.key.part) == (record.key.kind, record.key.part)
-    return one.but(locks={}) if same and one.locks else one
+    # Counted as a change: whoever has it in hand must not write the locks back.
+    return one.but(locks={}, revision=one.revision + 1) if same and one.locks else one
 
 
 def _aside(connection: Connection, record_id: int) -> tuple[Record, Sequence[Record]]:

@@ -27,6 +27,7 @@ from outbox.admission import (
     sent_too_often,
     with_leave,
 )
+from outbox.admitting import ENDED
 from outbox.decided import may_heal, settled_without_call, waits, wake
 from outbox.errors import QuotaAway
 from outbox.gates import Gates, release
@@ -305,7 +306,8 @@ class Deliverer:
             settled, closed = settled_without_call(record, decision, self._contract, now)
             store.update_held(connection, settled, record.token)
             entries.close(connection, closed, now=now)
-            store.wake(connection, record.destination, record.family, now)
+            if settled.state in ENDED:
+                store.wake(connection, record.destination, record.family, now)
         return Ended.NO_CALL
 
     def _leave(self, connection: Connection, decision: Decision, now: datetime) -> Decision:
@@ -417,8 +419,9 @@ class Deliverer:
             outcome=OutcomeName.TRANSIENT, answered_at=now, detail=attempts.NEVER_SENT
         )
         with self._database.transaction() as connection:
-            attempts.settle(connection, attempt, unsent)
+            # The record is locked first, as everywhere.
             fresh = store.by_id(connection, taken.record.id, lock=True)
+            attempts.settle(connection, attempt, unsent)
             if fresh is None or fresh.token != taken.record.token:
                 return
             writes = taken.call.request.writes

@@ -200,7 +200,7 @@ class Folding:
     def _is_unknown(self) -> bool:
         """Whether "nothing there" may not be assumed: a backup knows nothing of what came after it."""
         if self._doubting is None:
-            found = bindings.standing(self._connection, self._destination)
+            found = bindings.still_standing(self._connection, self._destination)
             self._doubting = found is not None and found.unknown_since is not None
         return self._doubting
 

@@ -115,7 +115,8 @@ class Gates:
             self._shut_by_answer(connection, shutting, key_print, now)
         if probe is not None:
             self._judge(connection, came, probe, now)
-        elif failed(came.outcome, came.status):
+        # A probe that another gate sent counts too: else each of its failures would send the next.
+        if failed(came.outcome, came.status):
             self._count(connection, now)
 
     def _shut_by_answer(
@@ -260,7 +261,9 @@ def shut(connection: Connection, name: str, wanted: Gate) -> Gate | None:
         return wanted
     query = select(gate).where(*_row(name, reason)).with_for_update()
     row = connection.execute(query).mappings().one_or_none()
-    stands = wanted if row is None else put(_gate(row), wanted)
+    if row is None:  # it was opened in between: shut anew
+        return shut(connection, name, wanted)
+    stands = put(_gate(row), wanted)
     if stands is not None:
         connection.execute(update(gate).where(*_row(name, reason)).values(_values(stands)))
     return stands

@@ -190,10 +190,12 @@ def test_an_override_frees_a_claim_made_anew_from_what_its_first_round_was_refus
     known.run()
     known.emit(DeclarationVoided(source_id="E-1", declaration_type="started"), declared())
     known.run()
-    second = known.record(part="started", number=2)
+    first, second = (known.record(part="started", number=number) for number in (1, 2))
     assert second.state is RecordState.DEAD
 
     override(known, second)
+    freed = known.record(part="started", number=1)
+    assert freed.revision > first.revision, "whoever has it in hand must not write the lock back"
     known.run()
 
     assert known.record(part="started", number=2).state is RecordState.IN_STEP

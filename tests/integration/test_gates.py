@@ -318,6 +318,16 @@ def test_nine_failures_do_not(outbox: Outbox) -> None:
     assert known(outbox) == []
 
 
+def test_probes_of_a_throttle_that_nobody_answers_count_too(outbox: Outbox) -> None:
+    throttled(outbox, 15)
+    outbox.api.then(*[FAULT] * 15)
+
+    outbox.run()
+
+    assert len(outbox.api.calls) == 10
+    assert {gate.reason for gate in known(outbox)} == {GateReason.BREAKER, GateReason.THROTTLED}
+
+
 def fail(outbox: Outbox, number: int) -> None:
     """Let so many of the records that are due fail, whichever they are."""
     outbox.room = number
