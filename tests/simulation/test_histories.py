@@ -16,7 +16,7 @@ HISTORIES = 300
 ONCE_WRONG = (686, 698, 1776, 2164)
 """Seeds that once showed a mistake, in the product or in the judge's own idea of what is right."""
 
-QUICKLY_NOTICED = 12
+QUICKLY_NOTICED = 60
 """Damages that so few histories show are tried in each run; `make simulate-damage` tries all."""
 
 
