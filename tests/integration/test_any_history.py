@@ -235,7 +235,7 @@ histories = st.sampled_from([EVENTS, EVENTS[:4], EVENTS[2:7], EVENTS[7:], EVENTS
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=30)
 @given(history=histories)
 def test_any_history_ends_in_step_or_in_front_of_a_person(
     sqlite_template: Path, history: list[Deed]
