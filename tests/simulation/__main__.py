@@ -10,21 +10,14 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
-from tests.simulation.damages import DAMAGES, Damage
-from tests.simulation.judge import Found, judge
+from tests.simulation.damages import DAMAGES
+from tests.simulation.judge import judge
 from tests.simulation.plan import plan
-from tests.simulation.play import Sum, first_to_notice, histories
+from tests.simulation.play import Sum, histories, search
 from tests.simulation.world import World, shared_database
 
 PART = 50
 """Histories that one process takes at a time."""
-
-LONGEST_SEARCH = 20_000
-"""After so many seeds a damage counts as not noticed."""
-
-
-def _search(damage: Damage) -> tuple[int, Found] | None:
-    return first_to_notice(damage, range(LONGEST_SEARCH))
 
 
 def _parts(first: int, number: int) -> Iterator[range]:
@@ -51,7 +44,7 @@ def _simulate(first: int, number: int, processes: int) -> int:
 def _notice(processes: int) -> int:
     missed = 0
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for damage, caught in zip(DAMAGES, pool.map(_search, DAMAGES), strict=True):
+        for damage, caught in zip(DAMAGES, pool.map(search, DAMAGES), strict=True):
             missed += caught is None
             said = "NOT NOTICED" if caught is None else f"seed {caught[0]}: {caught[1]}"
             print(f"{damage.name}: {said}", flush=True)

@@ -65,3 +65,12 @@ def first_to_notice(damage: Damage, seeds: Sequence[int]) -> tuple[int, Found] |
             if verdict.found:
                 return seed, verdict.found[0]
     return None
+
+
+LONGEST_SEARCH = 20_000
+"""After so many seeds a damage counts as not noticed."""
+
+
+def search(damage: Damage) -> tuple[int, Found] | None:
+    """Look for the first seed that notices a damage, far and wide."""
+    return first_to_notice(damage, range(LONGEST_SEARCH))
