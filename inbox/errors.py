@@ -2,6 +2,7 @@
 
 InboxError
 ├── LeaseLost       another process reads this collection now: stop, it goes on where we were
+│   └── BoundAnew   what was read is another API's: stop, who is started anew reads on
 ├── NoStart         ask a person: nobody has said from when to read a collection first
 ├── UnknownSource   ask a person: the contract has no such collection
 └── NotThisWay      ask a person: a difference cannot be resolved in the way that was asked for
@@ -14,6 +15,10 @@ class InboxError(Exception):
 
 class LeaseLost(InboxError):
     """The lease on a collection is another one's."""
+
+
+class BoundAnew(LeaseLost):
+    """The database speaks for another destination than the one that is read here."""
 
 
 class NoStart(InboxError):

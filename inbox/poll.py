@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from inbox import applying, checkpoints, walk
 from inbox.checkpoints import Checkpoint, Run
-from inbox.errors import LeaseLost, NoStart, UnknownSource
+from inbox.errors import BoundAnew, LeaseLost, NoStart, UnknownSource
 from inbox.fetching import Fetch, Fetched, Got, Missing, NotGot, Refused, Shut
 from inbox.full_sync import Sweep
 from inbox.mirror import Reading
@@ -67,6 +67,10 @@ def _nobody_listens(moment: Moment) -> None:
     pass
 
 
+def _always_bound(connection: Connection) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pacing:
     """How often, how large, how long. Their relations are checked when settings are read."""
@@ -103,7 +107,11 @@ class Reader:
         dice: Random,
         sleep: Callable[[float], None] = time.sleep,
         reached: Callable[[Moment], None] = _nobody_listens,
+        bound: Callable[[Connection], bool] = _always_bound,
     ) -> None:
+        """*bound* says, and keeps it so until the transaction ends, whether the database is still
+        bound to the API that *fetch* reads."""
+        self.bound = bound
         self.destination = destination
         self.reached = reached
         self._database = database
@@ -143,6 +151,8 @@ class Reader:
         source = self.source(name)
         now = self._clock.now()
         with self._database.transaction() as connection:
+            if not self.bound(connection):
+                return Ended.LOST
             checkpoints.ensure(connection, self.destination, name)
             held = checkpoints.take(
                 connection, self.destination, name, now=now, until=now + self._pacing.lease
@@ -157,6 +167,11 @@ class Reader:
         slice_ = Slice(self, source, held, run, end=self._end(now, until))
         try:
             return slice_.go_on()
+        except BoundAnew:
+            logger.warning("run_left", source=name, run=run.id, detail="bound anew")
+            with self._database.transaction() as connection:
+                checkpoints.release(connection, held)  # who is started anew need not wait for it
+            return Ended.LOST
         except LeaseLost:
             logger.warning("run_lost_its_lease", source=name, run=run.id)
             return Ended.LOST
@@ -539,6 +554,8 @@ class Slice:
     # saving
 
     def _hold(self, connection: Connection) -> None:
+        if not self._reader.bound(connection):
+            raise BoundAnew(f"{self._reader.destination} was bound anew since this was started")
         checkpoints.hold(connection, self._held, until=self._reader.now + self._reader.pacing.lease)
 
     def _save(self, connection: Connection, run: Run) -> None:

@@ -208,6 +208,19 @@ def hold_still(connection: Connection, destination: str) -> Standing | None:
     return None if row is None else _standing(row)
 
 
+def holds(connection: Connection, destination: str, generation: int) -> bool:
+    """Say whether it is bound as it was under that generation. A yes holds until the transaction ends.
+
+    So what is written here of what was read there is of the same API.
+    """
+    query = (
+        select(binding.c.generation)
+        .where(binding.c.destination == destination, binding.c.generation == generation)
+        .with_for_update(read=True, key_share=True)
+    )
+    return connection.execute(query).one_or_none() is not None
+
+
 def writes(connection: Connection, destination: str) -> Writes:
     """Say whether writes may leave. A no holds until the transaction ends.
 

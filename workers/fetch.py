@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Protocol
 
+from sqlalchemy import Connection
+
 from gateway.answers import Answer, NotThere, Read, ReadOutcome, Reply, read_outcome
 from inbox import requests
 from inbox.fetching import Fetched, Got, Missing, NotGot, Refused, Shut
@@ -60,7 +62,10 @@ class Fetcher:
         gates: Gates,
         dice: Random,
         sleep: Callable[[float], None] = time.sleep,
+        bound: Callable[[Connection], bool] = lambda connection: True,
     ) -> None:
+        """*bound* says whether the database is still bound to the API that *client* calls."""
+        self._bound = bound
         self._database = database
         self._destination = destination
         self._clock = clock
@@ -92,6 +97,8 @@ class Fetcher:
         """
         now = self._clock.now()
         with self._database.transaction() as connection:
+            if not self._bound(connection):
+                return Shut(detail="bound anew")
             standing = self._gates.standing(connection, now)
             match standing:
                 case Open():

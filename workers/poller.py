@@ -45,7 +45,7 @@ class Poller:
         self._round_at = time.monotonic()
         self._rung = 0
         self._heart = Heart(
-            "poller", wiring.database, wiring.clock, self._progress, alive=self._gets_on
+            "poller", wiring.database, wiring.clock, self._progress, alive=self.gets_on
         )
 
     def run(self) -> None:
@@ -77,6 +77,12 @@ class Poller:
     def _progress(self) -> dict[str, float | int | str]:
         return {"rung": self._rung, "threads": len(self._worker.workers)}
 
-    def _gets_on(self) -> bool:
+    def gets_on(self) -> bool:
+        """Say whether it makes progress; when not, it is to be ended."""
         working = all(thread.is_alive() for thread in self._worker.workers)
-        return working and time.monotonic() - self._round_at < STANDS_STILL_S
+        # Bound anew, the settings of this process may be another API's: it ends, and is started again.
+        return (
+            working
+            and time.monotonic() - self._round_at < STANDS_STILL_S
+            and not self._wiring.bound_anew
+        )

@@ -40,6 +40,7 @@ from schema.outcomes import Came, Outcome
 from schema.plans import Call
 from schema.record import Record
 from schema.states import Closed, Lane
+from workers.bound import Bound
 from workers.fetch import Fetcher
 from workers.key_print import key_print
 from workers.pace import QuotaPace, pace_for
@@ -61,6 +62,7 @@ class Wiring:
     """What to bind the database to instead of the URL: the built-in sandbox has a new one at
     each start."""
     deliverers: list[Deliverer] = field(default_factory=list[Deliverer])
+    bounds: list[Bound] = field(default_factory=list[Bound])
     generations: dict[str, int] = field(default_factory=dict[str, int])
     """Under which binding of each destination this process was started; filled by `bind`."""
 
@@ -246,11 +248,15 @@ class Wiring:
     @property
     def bound_anew(self) -> bool:
         """Whether the database was bound anew since this process was started: it is to end."""
-        return any(one.bound_anew for one in self.deliverers)
+        return any(one.bound_anew for one in self.deliverers) or any(
+            one.anew for one in self.bounds
+        )
 
     def reader(self, destination: Destination) -> Reader:
         """What reads the collections of a destination."""
         timing = self.timing(destination)
+        bound = Bound(destination.name, self.generations.get(destination.name, 1))
+        self.bounds.append(bound)
         return Reader(
             database=self.database,
             contract=self.contract(destination),
@@ -266,9 +272,11 @@ class Wiring:
                 client=self.client(destination),
                 gates=self.gates(destination),
                 dice=random.Random(),
+                bound=bound,
             ),
             close=close_entries,
             dice=random.Random(),
+            bound=bound,
         )
 
     def pacing(self, destination: Destination) -> Pacing:

@@ -325,7 +325,7 @@ def rebind_(
 
 _BOUND_ANEW = (
     "bound anew; no write leaves until everything has been looked up, see `pillarbox status`. "
-    "Restart every relay and worker"
+    "Restart every relay, worker and poller"
 )
 
 

@@ -73,6 +73,9 @@ def poller(
 
     found = settings()
     wiring = _ready(found, "poller")
+    for destination in found.destinations:
+        wiring.client(destination)
+    wiring.bind()  # it applies what it reads: of the API only that the database speaks for
     Poller(wiring, stopping(), threads=threads).run()
     wiring.close()
 

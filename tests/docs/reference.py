@@ -686,7 +686,7 @@ LOG_EVENTS: Mapping[str, tuple[str, str]] = {
     "worker_ready": ("info", "a worker began"),
     "worker_stopped": ("info", "a worker ended in order"),
     "writes_held": ("warning", "a process began, and no write leaves: the destination is in shadow or was bound anew"),
-    "bound_anew": ("error", "the database was bound anew since this worker began; it makes no call and ends"),
+    "bound_anew": ("error", "the database was bound anew since this process began; it makes no call and ends"),
     "destination_known_again": ("info", "after a rebind everything has been looked up; writes may leave, unless in shadow"),
     "gate_shut": ("warning", "an answer, or many failures, stopped calls; or stopped them for longer"),
     "gate_probed": ("info", "a gate's time is over; this record's call tries it for all others"),

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
+from outbox import bindings
 from outbox.relay import Round
 from runtime.broker import Doorbell
 from runtime.database import Database
@@ -20,6 +21,7 @@ from tests.support.clock import HandClock
 from workers import relay as relay_process
 from workers.deliver import bind
 from workers.heartbeat import EVERY, FROZEN_AFTER, Heart
+from workers.poller import Poller
 from workers.relay import RelayLoop
 from workers.wiring import ACTOR, QUEUE, Wiring
 from workers.worker import STANDS_STILL_S, Worker
@@ -187,3 +189,16 @@ def test_a_relay_that_cannot_see_the_queue_puts_nothing_on_it(
     monkeypatch.setattr(wiring.broker, "waiting", unseen)
 
     assert room(Lane.LIVE, 0) == 0
+
+
+def test_a_poller_of_a_database_that_was_bound_anew_ends(wiring: Wiring) -> None:
+    wiring.bind()
+    poller = Poller(wiring, threading.Event(), threads=1)
+    assert poller.gets_on()
+    with wiring.database.transaction() as connection:
+        bound = bindings.bound(connection, "default")
+        assert bound is not None
+        bindings.rebind(connection, bound, now=wiring.clock.now(), live=True, last_record=0)
+        assert [one(connection) for one in wiring.bounds] == [False]
+
+    assert not poller.gets_on()

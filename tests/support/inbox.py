@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from inbox import checkpoints, differences, feed, mirror
 from inbox.checkpoints import Checkpoint, Run
@@ -57,6 +57,7 @@ class Inbox:
         self.takes = timedelta(seconds=1)
         """How long each request takes."""
         self.reached: Callable[[Moment], None] = lambda moment: None
+        self.bound: Callable[[Connection], bool] = lambda connection: True
         self.reader = self.another_reader()
 
     def another_reader(self) -> Reader:
@@ -72,6 +73,7 @@ class Inbox:
             dice=Random(1),
             sleep=lambda seconds: None,
             reached=lambda moment: self.reached(moment),
+            bound=lambda connection: self.bound(connection),
         )
 
     def _fetch(self, request: Request, lane: Lane, run_id: int) -> Fetched:
