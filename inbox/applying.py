@@ -10,6 +10,7 @@ from datetime import datetime
 
 import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
 from inbox import differences, feed, merging, mirror
 from inbox.mirror import Change, Known, Reading, Verdict, judge
@@ -106,7 +107,7 @@ def apply(connection: Connection, listener: Listener, reading: Reading, parsed: 
         with connection.begin_nested():
             return _sum(total, _apply(connection, listener, reading, parsed.rows))
     except Exception as error:
-        if connection.invalidated:
+        if connection.invalidated or _passes(error):
             raise
         logger.error("page_not_applied", source=reading.source, run=reading.run_id, **named(error))
     for row in parsed.rows:
@@ -120,12 +121,23 @@ def _alone(connection: Connection, listener: Listener, reading: Reading, row: Ro
         with connection.begin_nested():
             return _apply(connection, listener, reading, [row])
     except Exception as error:
-        if connection.invalidated:
+        if connection.invalidated or _passes(error):
             raise
         told = named(error)
         logger.error("row_not_applied", source=reading.source, remote_id=row.id, **told)
         why = f"could not be applied ({told['error']})"
         return Applied(failed=1, unseen=int(mirror.hold(connection, reading, row.id, why)))
+
+
+def _passes(error: Exception) -> bool:
+    """Whether it is trouble of the database, such as a deadlock, not of a row: the page comes again.
+
+    Of PostgreSQL's operational errors class 54 is of a row: it is larger than what can be kept.
+    """
+    if not isinstance(error, OperationalError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    return not (isinstance(state, str) and state.startswith("54"))
 
 
 def _sum(one: Applied, other: Applied) -> Applied:

@@ -1,14 +1,15 @@
 """A run: it reads all there is, goes on after any death, and the watermark is never ahead."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
-from inbox import checkpoints
+from inbox import checkpoints, feed, merging
 from inbox.errors import UnknownSource
 from inbox.fetching import NotGot, Refused, Shut
 from inbox.poll import Ended, Moment, Pacing
@@ -17,7 +18,7 @@ from runtime.database import Database
 from schema.fingerprint import Json
 from schema.inbox import RunKind, RunState, Trigger
 from schema.plans import Request
-from schema.sources import Order
+from schema.sources import Order, Row
 from schema.states import Lane
 from tests.support.clock import NOON
 from tests.support.inbox import Inbox, of_remote
@@ -228,6 +229,50 @@ def test_one_bad_row_is_held_with_its_reason_and_the_others_are_applied(
     assert run.held >= 1
     assert held == [("c07", "the row is not as described at value")]
     assert inbox.held() == []
+
+
+@pytest.mark.parametrize("hits", [1, 2])
+def test_trouble_of_the_database_puts_no_row_aside_and_the_page_comes_again(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch, hits: int
+) -> None:
+    left = [hits]
+    follow = merging.follow
+
+    def deadlocked(*told: Any) -> list[feed.Entry]:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OperationalError("SELECT 1", {}, Exception("deadlock detected"))
+        return follow(*told)
+
+    monkeypatch.setattr(merging, "follow", deadlocked)
+    for _ in range(hits):
+        with pytest.raises(OperationalError):
+            inbox.poll("customers")
+        assert inbox.mirror("customers") == {}
+        inbox.wait(minutes=11)
+
+    assert inbox.poll("customers") is Ended.COMPLETE
+    assert inbox.held() == []
+    assert len(inbox.mirror("customers")) == 25
+
+
+def test_a_row_that_is_too_large_for_the_database_is_put_aside_alone(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class TooLarge(Exception):
+        sqlstate = "54000"
+
+    follow = merging.follow
+
+    def full(connection: Any, listener: Any, reading: Any, rows: Sequence[Row]) -> list[feed.Entry]:
+        if any(row.id == "c07" for row in rows):
+            raise OperationalError("INSERT", {}, TooLarge())
+        return follow(connection, listener, reading, rows)
+
+    monkeypatch.setattr(merging, "follow", full)
+    assert inbox.poll("customers") is Ended.COMPLETE
+    assert inbox.held() == [("c07", "could not be applied (OperationalError)")]
+    assert len(inbox.mirror("customers")) == 24
 
 
 def test_a_page_that_cannot_be_had_leaves_the_run_for_later_and_the_watermark_alone(
