@@ -108,10 +108,12 @@ class Reader:
         sleep: Callable[[float], None] = time.sleep,
         reached: Callable[[Moment], None] = _nobody_listens,
         bound: Callable[[Connection], bool] = _always_bound,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         """*bound* says, and keeps it so until the transaction ends, whether the database is still
-        bound to the API that *fetch* reads."""
+        bound to the API that *fetch* reads; *stopping*, whether this process is asked to end."""
         self.bound = bound
+        self.stopping = stopping
         self.destination = destination
         self.reached = reached
         self._database = database
@@ -285,6 +287,8 @@ class Reader:
                 return got, turn
             logger.info("read_failed", source=run.source, run=run.id, detail=got.detail)
             self._sleep(min(60.0, 2.0**turn) * self._dice.uniform(0.5, 1.0))
+            if self.stopping():
+                return got, turn
 
 
 class Slice:
@@ -303,8 +307,8 @@ class Slice:
     def go_on(self) -> Ended:
         """Read page after page."""
         while True:
-            if self._reader.now >= self._end:
-                return self._leave(Ended.MORE, "stopped by time")
+            if (why := self._over()) is not None:
+                return self._leave(Ended.MORE, why)
             if self._run.pages >= self._reader.pacing.pages:
                 return self._abandon("page ceiling: the walk does not end")
             people = self._run.progress.get("people", [])
@@ -319,6 +323,12 @@ class Slice:
                 return self._complete()
             if failed is not None:
                 return failed
+
+    def _over(self) -> str | None:
+        """Say why this slice is over, if it is; the run goes on in the next one."""
+        if self._reader.stopping():
+            return "stopped with its process"
+        return "stopped by time" if self._reader.now >= self._end else None
 
     def _walk(self) -> walk.Walk:
         return walk.from_json(self._run.progress["walk"])
@@ -475,8 +485,8 @@ class Slice:
         if stopped is not None:
             return self._brake(stopped)
         while True:
-            if self._reader.now >= self._end:
-                return self._leave(Ended.MORE, "stopped by time")
+            if (why := self._over()) is not None:
+                return self._leave(Ended.MORE, why)
             with self._reader.transaction() as connection:
                 self._hold(connection)
                 candidate = sweep.next(connection)
@@ -517,6 +527,8 @@ class Slice:
         """Leave a run that cannot go on now, saved, for the next slice."""
         if isinstance(got, Refused):
             return self._abandon(got.detail)
+        if self._reader.stopping():
+            return self._leave(Ended.MORE, "stopped with its process")
         now = self._reader.now
         wait = min(LATEST, LATER * 2 ** min(self._held.failures, 10))
         at = now + wait

@@ -63,8 +63,11 @@ class Fetcher:
         dice: Random,
         sleep: Callable[[float], None] = time.sleep,
         bound: Callable[[Connection], bool] = lambda connection: True,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        """*bound* says whether the database is still bound to the API that *client* calls."""
+        """*bound* says whether the database is still bound to the API that *client* calls;
+        *stopping*, whether this process is asked to end."""
+        self._stopping = stopping
         self._bound = bound
         self._database = database
         self._destination = destination
@@ -157,7 +160,7 @@ class Fetcher:
                 return Shut(detail="the quota cannot be asked", until=until)
             if not isinstance(answer, timedelta):
                 return answer
-            if waited + answer > LONGEST_WAIT:
+            if waited + answer > LONGEST_WAIT or self._stopping():
                 return Shut(detail="no slot is free", until=self._clock.now() + answer)
             self._sleep(answer.total_seconds())
             waited += max(answer, timedelta(milliseconds=1))

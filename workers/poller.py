@@ -37,7 +37,7 @@ class Poller:
         self._rest = rest
         # A broker of its own: a worker in the same process must not take these rings.
         self._broker = Doorbell(wiring.redis, wiring.settings.namespace)
-        readers = {one.name: wiring.reader(one) for one in wiring.settings.destinations}
+        readers = {one.name: wiring.reader(one, stop) for one in wiring.settings.destinations}
         poll.bind(Polls(wiring, readers), self._broker)
         self._worker = dramatiq.Worker(self._broker, worker_timeout=IDLE_MS, worker_threads=threads)
         self._worker.queue_prefetch = threads

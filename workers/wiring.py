@@ -5,6 +5,7 @@ they are handed to does not.
 """
 
 import random
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -252,8 +253,12 @@ class Wiring:
             one.anew for one in self.bounds
         )
 
-    def reader(self, destination: Destination) -> Reader:
-        """What reads the collections of a destination."""
+    def reader(self, destination: Destination, stop: threading.Event) -> Reader:
+        """What reads the collections of a destination, until *stop* is set."""
+
+        def sleep(seconds: float) -> None:
+            stop.wait(seconds)
+
         timing = self.timing(destination)
         bound = Bound(destination.name, self.generations.get(destination.name, 1))
         self.bounds.append(bound)
@@ -272,11 +277,15 @@ class Wiring:
                 client=self.client(destination),
                 gates=self.gates(destination),
                 dice=random.Random(),
+                sleep=sleep,
                 bound=bound,
+                stopping=stop.is_set,
             ),
             close=close_entries,
             dice=random.Random(),
+            sleep=sleep,
             bound=bound,
+            stopping=stop.is_set,
         )
 
     def pacing(self, destination: Destination) -> Pacing:

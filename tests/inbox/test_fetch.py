@@ -47,6 +47,7 @@ class Hands:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.clock = HandClock()
+        self.stopping = False
         self.pace = FakePace()
         self.client = FakeClient(database)
         self.fetch = Fetcher(
@@ -59,6 +60,7 @@ class Hands:
             gates=Gates(destination="default", key_name="default"),
             dice=Random(1),
             sleep=lambda seconds: None,
+            stopping=lambda: self.stopping,
         )
 
     def read(self, *answers: Reply) -> Any:
@@ -169,6 +171,15 @@ def test_without_a_slot_the_run_is_left_for_later(hands: Hands) -> None:
     hands.pace.answers.extend([timedelta(seconds=30), timedelta(seconds=31)])
 
     assert hands.read() == Shut(detail="no slot is free", until=NOON + timedelta(seconds=31))
+    assert hands.log() == []
+
+
+def test_a_process_that_is_to_end_waits_for_no_slot(hands: Hands) -> None:
+    hands.pace.answers.append(timedelta(seconds=1))
+    hands.stopping = True
+
+    assert isinstance(hands.read(), Shut)
+    assert hands.pace.asked == 1
     assert hands.log() == []
 
 

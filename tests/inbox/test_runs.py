@@ -351,6 +351,45 @@ def test_a_poll_whose_tail_moves_on_without_end_ends_all_the_same(
     assert inbox.runs()[0].pages < 100  # a minute of it: clocks of several machines may be apart
 
 
+@pytest.mark.parametrize("kind", [RunKind.POLL, RunKind.FULL])
+def test_asked_to_end_it_stops_at_a_page_and_another_process_goes_on_at_once(
+    inbox: Inbox, remote: Remote, kind: RunKind
+) -> None:
+    inbox.poll("customers")
+    inbox.wait(days=8)
+    asked = len(inbox.asked)
+
+    inbox.stopping = lambda: len(inbox.asked) > asked
+    assert inbox.poll("customers", kind) is Ended.MORE
+    assert len(inbox.asked) == asked + 1
+    assert inbox.runs()[0].reason == "stopped with its process"
+    assert inbox.checkpoint("customers").lease_until is None
+
+    inbox.stopping = lambda: False
+    assert inbox.poll("customers", kind) is Ended.COMPLETE
+    assert len(inbox.runs()) == 2
+
+
+def test_asked_to_end_between_two_tries_is_no_failure_of_the_api(inbox: Inbox) -> None:
+    inbox.instead.append(NotGot(detail="answered 500"))
+    inbox.stopping = lambda: bool(inbox.asked)
+
+    assert inbox.poll("customers") is Ended.MORE
+    assert len(inbox.asked) == 1
+    assert inbox.checkpoint("customers").failures == 0
+
+
+def test_in_the_sweep_too_it_stops_between_two_look_ups(inbox: Inbox, remote: Remote) -> None:
+    inbox.full("customers")
+    remote.remove("c03")
+    remote.remove("c04")
+    inbox.wait(hours=1)
+    inbox.stopping = lambda: inbox.asked[-1][0].path != "/customers"
+
+    assert inbox.full("customers") is Ended.MORE
+    assert inbox.runs()[0].gone == 1
+
+
 def test_after_too_long_a_gap_a_full_sync_is_made_without_being_asked_for(inbox: Inbox) -> None:
     inbox.poll("customers")
     inbox.wait(days=8)

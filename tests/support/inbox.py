@@ -57,6 +57,7 @@ class Inbox:
         self.takes = timedelta(seconds=1)
         """How long each request takes."""
         self.reached: Callable[[Moment], None] = lambda moment: None
+        self.stopping: Callable[[], bool] = lambda: False
         self.bound: Callable[[Connection], bool] = lambda connection: True
         self.reader = self.another_reader()
 
@@ -74,6 +75,7 @@ class Inbox:
             sleep=lambda seconds: None,
             reached=lambda moment: self.reached(moment),
             bound=lambda connection: self.bound(connection),
+            stopping=lambda: self.stopping(),
         )
 
     def _fetch(self, request: Request, lane: Lane, run_id: int) -> Fetched:
