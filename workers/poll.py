@@ -16,6 +16,7 @@ from runtime.clock import Clock
 from runtime.database import Database
 from runtime.log import named
 from schema.inbox import RunKind
+from workers.deliver import Hands
 from workers.wiring import Wiring
 
 logger = structlog.get_logger(__name__)
@@ -75,12 +76,15 @@ class Polls:
             checkpoints.plan_next(connection, destination, source, at)
 
 
-def bind(polls: Polls, broker: Doorbell) -> None:
-    """Declare the actor on a broker."""
+def bind(polls: Polls, broker: Doorbell) -> Hands:
+    """Declare the actor on a broker; gives what its threads have in hand."""
+    hands = Hands()
 
     def poll(destination: str, source: str, kind: str, until: str | None) -> None:
         """Answer one ring."""
         end = None if until is None else datetime.fromisoformat(until)
-        polls.answer(destination, source, RunKind(kind), end)
+        with hands.holding():
+            polls.answer(destination, source, RunKind(kind), end)
 
     dramatiq.Actor(poll, broker=broker, actor_name=ACTOR, queue_name=QUEUE, priority=0, options={})
+    return hands

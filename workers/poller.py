@@ -23,7 +23,8 @@ REST = timedelta(seconds=1)
 """How long the timetable rests between rounds: a poll begins this much late at most."""
 
 STANDS_STILL_S = 180.0
-"""A poller whose timetable has hung for this long is ended, for the supervisor to restart."""
+"""A poller whose timetable has hung, or that has not even tried to fetch, for this long is ended, for
+the supervisor to restart."""
 
 
 class Poller:
@@ -35,10 +36,15 @@ class Poller:
         self._wiring = wiring
         self._stop = stop
         self._rest = rest
+        self._threads = threads
         # A broker of its own: a worker in the same process must not take these rings.
         self._broker = Doorbell(wiring.redis, wiring.settings.namespace)
         readers = {one.name: wiring.reader(one, stop) for one in wiring.settings.destinations}
-        poll.bind(Polls(wiring, readers), self._broker)
+        self._hands = poll.bind(Polls(wiring, readers), self._broker)
+        # A slice ends by its time, and the page then in hand by the lease; longer is for ever.
+        self._longest = max(
+            one.runtime + 2 * one.lease for one in map(wiring.pacing, wiring.settings.destinations)
+        )
         self._worker = dramatiq.Worker(self._broker, worker_timeout=IDLE_MS, worker_threads=threads)
         self._worker.queue_prefetch = threads
         self._tables = Timetables(wiring, self._ring)
@@ -50,17 +56,30 @@ class Poller:
 
     def run(self) -> None:
         """Read until asked to stop."""
+        self.start()
+        try:
+            run_every(self._rest, self._stop, self.run_once)
+        finally:
+            self.stop()
+
+    def start(self) -> None:
+        """Start the threads."""
         for pace in self._wiring.paces.values():
             threading.Thread(target=pace.prepare, name="quota", daemon=True).start()
         self._worker.start()
         self._heart.start()
         logger.info("poller_ready", threads=len(self._worker.workers))
-        try:
-            run_every(self._rest, self._stop, self.run_once)
-        finally:
-            self._heart.stop()
-            self._worker.stop(timeout=STOP_MS)
-            logger.info("poller_stopped")
+
+    def stop(self) -> None:
+        """Take nothing new, and let what is in hand come to its next page."""
+        self._heart.stop()
+        self._worker.stop(timeout=STOP_MS)
+        logger.info("poller_stopped")
+
+    @property
+    def consumers(self) -> list[threading.Thread]:
+        """The threads that ask Redis for messages."""
+        return list(self._worker.consumers.values())
 
     def run_once(self) -> int:
         """Make one round of the timetable; it rests after each, whatever it found."""
@@ -79,10 +98,11 @@ class Poller:
 
     def gets_on(self) -> bool:
         """Say whether it makes progress; when not, it is to be ended."""
-        working = all(thread.is_alive() for thread in self._worker.workers)
+        now = time.monotonic()
+        # A consumer asks also while every thread is in a slice; it then asks for nothing.
+        fetching = now - self._broker.fetched_at < STANDS_STILL_S
+        rounds = now - self._round_at < STANDS_STILL_S
+        working = all(one.is_alive() for one in [*self._worker.workers, *self.consumers])
+        hang = self._hands.held(self._longest) >= self._threads
         # Bound anew, the settings of this process may be another API's: it ends, and is started again.
-        return (
-            working
-            and time.monotonic() - self._round_at < STANDS_STILL_S
-            and not self._wiring.bound_anew
-        )
+        return fetching and rounds and working and not hang and not self._wiring.bound_anew

@@ -18,9 +18,12 @@ from runtime.redis import new_stand_in
 from runtime.settings import Settings
 from schema.states import Lane
 from tests.support.clock import HandClock
+from workers import poll
+from workers import poller as poller_process
 from workers import relay as relay_process
 from workers.deliver import bind
 from workers.heartbeat import EVERY, FROZEN_AFTER, Heart
+from workers.poll import Polls
 from workers.poller import Poller
 from workers.relay import RelayLoop
 from workers.wiring import ACTOR, QUEUE, Wiring
@@ -202,3 +205,53 @@ def test_a_poller_of_a_database_that_was_bound_anew_ends(wiring: Wiring) -> None
         assert [one(connection) for one in wiring.bounds] == [False]
 
     assert not poller.gets_on()
+
+
+@pytest.fixture
+def poller(wiring: Wiring) -> Iterator[Poller]:
+    wiring.bind()
+    made = Poller(wiring, threading.Event(), threads=1)
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_a_poller_whose_consumer_has_ended_stands_still(poller: Poller) -> None:
+    assert poller.gets_on()
+    (thread,) = poller.consumers
+    consumer: Any = thread
+    consumer.stop()
+    consumer.join(10)
+
+    assert not poller.gets_on()
+
+
+def test_a_poller_that_asks_redis_for_nothing_any_more_stands_still(
+    poller: Poller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Doorbell, "fetched_at", time.monotonic() - poller_process.STANDS_STILL_S)
+
+    assert not poller.gets_on()
+
+
+def test_a_poller_of_which_every_thread_hangs_in_a_slice_stands_still(
+    poller: Poller, wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def hanging(*_: object) -> None:
+        entered.set()
+        leave.wait(30)
+
+    monkeypatch.setattr(Polls, "answer", hanging)
+    Doorbell(wiring.redis, wiring.settings.namespace).ring(
+        poll.ACTOR, poll.QUEUE, [("default", "participants", "poll", None)]
+    )
+    try:
+        assert entered.wait(10)
+        assert poller.gets_on()
+        longest = wiring.settings.poll_runtime + timedelta(minutes=20)
+        monkeypatch.setattr("workers.deliver.time", _At(time.monotonic() + longest.total_seconds()))
+        assert not poller.gets_on()
+    finally:
+        leave.set()
