@@ -6,11 +6,13 @@ committed before it is made, so the quota's log can be made again from rows alon
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 from typing import Protocol
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from gateway.answers import Answer, NotThere, Read, ReadOutcome, Reply, read_outcome
 from inbox import requests
@@ -45,6 +47,14 @@ class Sends(Protocol):
     def send(self, request: Request, *, send_by: float | None = None) -> Reply:
         """Send a request once."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Heard:
+    reply: Reply | None
+    told: ReadOutcome
+    at: datetime
+    shut: Shutting | None = None
 
 
 class Fetcher:
@@ -127,28 +137,32 @@ class Fetcher:
             return grant
         began = self._clock.now()
         key_print = self._gates.key_print()
-        with self._database.transaction() as connection:
-            row = requests.open_request(
-                connection,
-                self._destination,
-                request,
-                lane=lane,
-                grant_id=grant.id,
-                run_id=run_id,
-                now=began,
-            )
+        try:
+            with self._database.transaction() as connection:
+                row = requests.open_request(
+                    connection,
+                    self._destination,
+                    request,
+                    lane=lane,
+                    grant_id=grant.id,
+                    run_id=run_id,
+                    now=began,
+                )
+        except DBAPIError:
+            self._pace.unused(grant)  # nothing was sent
+            raise
         # Asked once the row is committed: a log that was lost meanwhile is made again from rows.
         if not self._pace.still_good(grant):
             self._pace.unused(grant)
             unsent = Transient(detail="not sent: its slot was too old")
-            self._answered(row, None, unsent, probe=None, key_print=None)
+            self._answered(row, _Heard(reply=None, told=unsent, at=self._clock.now()))
             return Shut(detail="its slot was too old", until=self._clock.now())
         send_by = self._clock.monotonic() + self._timing.send_by.total_seconds()
         reply = self._client.send(request, send_by=send_by)
-        told = read_outcome(reply)
-        self._date(grant, told)
-        shutting = self._answered(row, reply, told, probe=probe, key_print=key_print)
-        return self._came(reply, told, began, shutting)
+        heard = self._heard(reply)
+        self._date(grant, heard)
+        self._answered(row, heard, probe=probe, key_print=key_print)
+        return _came(heard, began)
 
     def _slot(self, lane: Lane) -> Grant | Shut:
         waited = timedelta(0)
@@ -165,30 +179,34 @@ class Fetcher:
             self._sleep(answer.total_seconds())
             waited += max(answer, timedelta(milliseconds=1))
 
-    def _date(self, grant: Grant, told: ReadOutcome) -> None:
-        if isinstance(told, Throttled):
-            self._pace.refused(grant, told.retry_after)
+    def _heard(self, reply: Reply) -> _Heard:
+        """Read what came, and whether it shuts a gate: decided once, for the slot and the gate."""
+        told, now = read_outcome(reply), self._clock.now()
+        server_now = (reply.date if isinstance(reply, Answer) else None) or now
+        moment = Moment(now=now, server_now=server_now, dice=self._dice)
+        shut = shut_by(_outcome(told), self._timing, moment)
+        return _Heard(reply=reply, told=told, at=now, shut=shut)
+
+    def _date(self, grant: Grant, heard: _Heard) -> None:
+        shut = heard.shut
+        if isinstance(heard.told, Throttled) and shut is not None and shut.until is not None:
+            # What others have used is booked for as long as the gate is shut, as deliveries do:
+            # then there is a slot for who tries it.
+            self._pace.refused(grant, shut.until - heard.at)
         else:
             self._pace.answered(grant)
 
     def _answered(
-        self,
-        row: int,
-        reply: Reply | None,
-        told: ReadOutcome,
-        *,
-        probe: str | None,
-        key_print: str | None,
-    ) -> Shutting | None:
-        """Write down what came, and let the gates hear of it; gives what shuts one."""
-        now = self._clock.now()
+        self, row: int, heard: _Heard, *, probe: str | None = None, key_print: str | None = None
+    ) -> None:
+        """Write down what came, and let the gates hear of it."""
+        reply, told, shutting = heard.reply, heard.told, heard.shut
         answer = reply if isinstance(reply, Answer) else None
-        shutting = self._shutting(told, answer, now)
         with self._database.transaction() as connection:
             requests.answered(
                 connection,
                 row,
-                now=now,
+                now=heard.at,
                 outcome=_name(told),
                 status=None if reply is None else reply.status,
                 name=None if answer is None else answer.request_id,
@@ -198,30 +216,28 @@ class Fetcher:
             if reply is not None and (probe is not None or shutting is not None):
                 came = Came(outcome=_outcome(told), status=reply.status)
                 self._gates.heard(
-                    connection, came, shutting=shutting, probe=probe, key_print=key_print, now=now
+                    connection,
+                    came,
+                    shutting=shutting,
+                    probe=probe,
+                    key_print=key_print,
+                    now=heard.at,
                 )
-        return shutting
 
-    def _shutting(self, told: ReadOutcome, answer: Answer | None, now: datetime) -> Shutting | None:
-        server_now = (None if answer is None else answer.date) or now
-        moment = Moment(now=now, server_now=server_now, dice=self._dice)
-        return shut_by(_outcome(told), self._timing, moment)
 
-    def _came(
-        self, reply: Reply, told: ReadOutcome, began: datetime, shutting: Shutting | None
-    ) -> Fetched:
-        if shutting is not None:
-            return Shut(detail=shutting.detail, until=shutting.until)
-        match told:
-            case Read(body=body):
-                date = reply.date if isinstance(reply, Answer) else None
-                return Got(body=body, began_at=began, date=date)
-            case NotThere():
-                return Missing(began_at=began)
-            case outcomes.Refused(status=status):
-                return Refused(detail=f"answered {status}: {_detail(told)}")
-            case _:
-                return NotGot(detail=_detail(told) or "no answer")
+def _came(heard: _Heard, began: datetime) -> Fetched:
+    if heard.shut is not None:
+        return Shut(detail=heard.shut.detail, until=heard.shut.until)
+    match heard.told:
+        case Read(body=body):
+            date = heard.reply.date if isinstance(heard.reply, Answer) else None
+            return Got(body=body, began_at=began, date=date)
+        case NotThere():
+            return Missing(began_at=began)
+        case outcomes.Refused(status=status):
+            return Refused(detail=f"answered {status}: {_detail(heard.told)}")
+        case _:
+            return NotGot(detail=_detail(heard.told) or "no answer")
 
 
 def _outcome(told: ReadOutcome) -> Outcome:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from gateway.answers import Answer, Failure, FailureKind, Reply
 from inbox import requests
@@ -145,6 +146,7 @@ def test_a_429_shuts_the_gate_for_everybody_until_the_next_window(hands: Hands) 
     assert gate.until is not None
     assert timedelta(0) < gate.until - NOON <= timedelta(seconds=305)
     assert [how for _, how in hands.pace.ended] == ["refused"]
+    assert hands.pace.booked == gate.until - NOON  # once it opens there is a slot to try it
 
 
 def test_a_refused_key_shuts_the_gate_until_a_person_opens_it(hands: Hands) -> None:
@@ -194,6 +196,19 @@ def test_a_slot_that_grew_too_old_is_given_back_and_nothing_is_sent(hands: Hands
     hands.pace.good = False
 
     assert hands.read() == Shut(detail="its slot was too old", until=NOON)
+    assert hands.client.rows == []
+    assert [how for _, how in hands.pace.ended] == ["unused"]
+
+
+def test_a_slot_is_given_back_when_its_row_cannot_be_written(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> int:
+        raise OperationalError("INSERT", {}, Exception("the server closed the connection"))
+
+    monkeypatch.setattr(requests, "open_request", away)
+    with pytest.raises(OperationalError):
+        hands.read()
     assert hands.client.rows == []
     assert [how for _, how in hands.pace.ended] == ["unused"]
 
