@@ -15,8 +15,9 @@ from sqlalchemy.exc import OperationalError
 from inbox import differences, feed, merging, mirror
 from inbox.mirror import Change, Known, Reading, Verdict, judge
 from inbox.news import Item, news_of
-from inbox.telling import Listener, tell
+from inbox.telling import Listener, families_told, tell
 from inbox.walk import PageSeen
+from records import store
 from runtime.log import named
 from schema.contract import Unreadable
 from schema.fingerprint import Json, fingerprint
@@ -168,8 +169,9 @@ def _apply(
     back = [one.row.id for one in found.changes.values() if one.before and one.before.gone_since]
     differences.heal_missing(connection, reading, back)
     latest_rows = list({row.id: row for row in rows}.values())
-    merged = merging.follow(connection, listener, reading, latest_rows)
     told = [*(change.row for change in found.changes.values()), *found.same.values()]
+    _lock(connection, listener, reading, latest_rows, told, found.changes)
+    merged = merging.follow(connection, listener, reading, latest_rows)
     heard = tell(connection, listener, reading, told, found.changes)
     news = [
         feed.Entry(
@@ -194,6 +196,25 @@ def _apply(
         latest=max(stamps, default=None),
         people=_strangers(connection, listener, reading, found),
     )
+
+
+def _lock(
+    connection: Connection,
+    listener: Listener,
+    reading: Reading,
+    rows: Sequence[Row],
+    told: Sequence[Row],
+    changes: Mapping[str, Change],
+) -> None:
+    """Lock at once, in key order, the families that are moved and those that are told.
+
+    One after the other the second ones could come before the first in the order in which everybody
+    else locks, and two would wait for each other. Without a move there is but one lock to take.
+    """
+    moved = merging.families_moved(connection, listener, reading, rows)
+    if moved:
+        families = moved | families_told(connection, listener, reading, told, changes)
+        store.of_families(connection, reading.destination, sorted(families), lock=True)
 
 
 def _item(listener: Listener, change: Change, ours: frozenset[str]) -> Item | None:

@@ -27,7 +27,7 @@ def follow(
     connection: Connection, listener: Listener, reading: Reading, rows: Sequence[Row]
 ) -> list[feed.Entry]:
     """Follow what these rows say of merged ids; gives the news of it."""
-    new_id_of = {old: row.id for row in rows for old in row.merged if old != row.id}
+    new_id_of = _new_ids(rows)
     if not new_id_of:
         return []
     news: list[feed.Entry] = []
@@ -39,6 +39,22 @@ def follow(
     for one in _linked_to(connection, listener, reading, list(new_id_of)):
         _move(connection, listener, reading, one, new_id_of[one.remote_id or ""])
     return news
+
+
+def families_moved(
+    connection: Connection, listener: Listener, reading: Reading, rows: Sequence[Row]
+) -> set[str]:
+    """Name the families of which `follow` would move a record."""
+    old_ids = list(_new_ids(rows))
+    if not old_ids:
+        return set()
+    kind = listener.source.kind or ""
+    linked = readings.linked_to(connection, reading.destination, kind, old_ids)
+    return {one.family for one in linked}
+
+
+def _new_ids(rows: Sequence[Row]) -> dict[str, str]:
+    return {old: row.id for row in rows for old in row.merged if old != row.id}
 
 
 def _linked_to(

@@ -81,7 +81,7 @@ def tell(
     for said in found:
         known = heard.keys.get(said.row.id, ())
         heard.keys[said.row.id] = (*known, str(said.record.key))
-    speaking = [said for said in found if said.change is not None or _speaks(listener, said)]
+    speaking = _speaking(listener, found)
     families = sorted({said.record.family for said in speaking})
     if not families:
         return heard
@@ -97,6 +97,22 @@ def tell(
         if after is not None:
             by_id[record.id] = after
     return heard
+
+
+def families_told(
+    connection: Connection,
+    listener: Listener,
+    reading: Reading,
+    rows: Sequence[Row],
+    changes: Mapping[str, Change],
+) -> set[str]:
+    """Name the families that `tell` would lock."""
+    found = _found(connection, listener, reading, rows, changes)
+    return {said.record.family for said in _speaking(listener, found)}
+
+
+def _speaking(listener: Listener, found: Sequence[_Said]) -> list[_Said]:
+    return [said for said in found if said.change is not None or _speaks(listener, said)]
 
 
 def _found(

@@ -275,6 +275,39 @@ def test_an_id_that_was_merged_is_followed(both: Both) -> None:
     assert [kind for kind, _, _ in news] == ["merged", "new"]
 
 
+def test_a_page_locks_whom_it_moves_and_whom_it_tells_at_once(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody locks families in key order; twice in a row would wait for who holds one between."""
+    both.outbox.link("A-1", MENTOR)
+    both.outbox.round()
+    both.outbox.wait(minutes=5)
+    both.lists.rows["/participants"].clear()
+    now = both.outbox.clock.now()
+    both.lists.person(now, OTHER_PERSON, merged=[PERSON])
+    both.lists.person(now, MENTOR, schedule_identifier=EXTENDED)
+    both.outbox.wait(minutes=5)
+    locked: list[list[str]] = []
+    of_families = store.of_families
+
+    def noting(connection: Any, destination: str, families: Any, *, lock: bool = False) -> Any:
+        if lock and families:
+            locked.append(list(families))
+        return of_families(connection, destination, families, lock=lock)
+
+    monkeypatch.setattr(store, "of_families", noting)
+    both.poll()
+
+    moved, told = both.record(), both.outbox.record("A-1")
+    assert (moved.remote_id, (told.accepted or {})["schedule_identifier"]) == (
+        OTHER_PERSON,
+        EXTENDED,
+    )
+    assert locked[0] == sorted({moved.family, told.family})
+    assert len(locked[0]) == 2
+    assert all(set(later) <= set(locked[0]) for later in locked)
+
+
 def test_a_merge_that_would_put_two_records_on_one_is_held(both: Both) -> None:
     both.outbox.link("E-2", OTHER_PERSON)
     both.outbox.round()
