@@ -7,7 +7,7 @@ goes on with the page after the last one that was applied.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Select, Update, func, insert, or_, select, update
@@ -18,6 +18,14 @@ from runtime.bulk import insert_many
 from schema.fingerprint import Json
 from schema.inbox import RunKind, RunState, Trigger
 from schema.incoming_tables import checkpoint, poll_run
+
+LEASE = timedelta(minutes=10)
+"""How long a collection is held for one page: longer than a few fetches with their waits for a slot.
+Who is killed holds a collection up for this long."""
+
+SLACK = timedelta(minutes=1)
+"""How far apart the clocks of two machines may be. A lease further ahead than one lease and this was
+given by a clock that has been set back since, and is nobody's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +51,11 @@ class Checkpoint:
         if self.watermark is None or self.watermark_here is None:
             return None
         return Began(there=self.watermark, here=self.watermark_here)
+
+    def is_free(self, now: datetime) -> bool:
+        """Whether nobody reads it now."""
+        until = self.lease_until
+        return until is None or until < now or until > now + LEASE + SLACK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,14 +122,21 @@ def _of(destination: str, source: str) -> Select[Any]:
 def take(
     connection: Connection, destination: str, source: str, *, now: datetime, until: datetime
 ) -> Checkpoint | None:
-    """Take the lease on a collection; None while another one reads it, or it is paused."""
+    """Take the lease on a collection; None while another one reads it, or it is paused.
+
+    A lease that ends later than any that is given now was given by a clock that was ahead.
+    """
     taken = connection.execute(
         update(checkpoint)
         .where(
             checkpoint.c.destination == destination,
             checkpoint.c.source == source,
             checkpoint.c.paused_at.is_(None),
-            or_(checkpoint.c.lease_until.is_(None), checkpoint.c.lease_until < now),
+            or_(
+                checkpoint.c.lease_until.is_(None),
+                checkpoint.c.lease_until < now,
+                checkpoint.c.lease_until > until + SLACK,
+            ),
         )
         .values(token=checkpoint.c.token + 1, lease_until=until)
         .returning(*checkpoint.c)
@@ -163,8 +183,12 @@ def promote(connection: Connection, held: Checkpoint, run: Run) -> None:
 
 def saw(connection: Connection, held: Checkpoint, latest: datetime | None) -> None:
     """Keep the latest stamp ever seen: for people, as lag; no window is chosen by it."""
-    if latest is not None and (held.high_water is None or latest > held.high_water):
-        _write(connection, held, high_water=latest)
+    if latest is None:
+        return
+    # Compared with the row, not with what was read when the lease was taken: on a walk of two ways
+    # later pages hold earlier stamps.
+    further = or_(checkpoint.c.high_water.is_(None), checkpoint.c.high_water < latest)
+    connection.execute(_held(held).where(further).values(high_water=latest))
 
 
 def plan_next(connection: Connection, destination: str, source: str, at: datetime) -> None:

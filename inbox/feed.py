@@ -91,9 +91,3 @@ def read(
         query = query.where(feed.c.kind.in_([one.value for one in kinds]))
     rows = connection.execute(query.order_by(feed.c.position).limit(limit))
     return [{str(name): value for name, value in row.items()} for row in rows.mappings()]
-
-
-def end_of(connection: Connection, destination: str) -> int:
-    """Give the last position."""
-    query = select(feed_end.c.position).where(feed_end.c.destination == destination)
-    return connection.execute(query).scalar_one_or_none() or 0

@@ -78,9 +78,7 @@ class Pacing:
     interval: timedelta = timedelta(hours=1)
     longest_gap: timedelta = timedelta(days=7)
     page_size: int = 100
-    lease: timedelta = timedelta(minutes=10)
-    """How long a collection is held for one page: longer than a few fetches with their waits for a
-    slot. Who is killed holds a collection up for this long."""
+    lease: timedelta = checkpoints.LEASE
     runtime: timedelta = timedelta(minutes=10)
     """How long a slice may take; the run goes on in the next one."""
     pages: int = 20_000

@@ -99,7 +99,7 @@ class Timetable:
         begun = place.watermark is not None or self._started or bool(asked)
         if place.paused_at is not None or not begun:
             return False
-        return place.lease_until is None or place.lease_until < now
+        return place.is_free(now)
 
     def _full(self, place: Checkpoint, now: datetime, asked: AbstractSet[RunKind]) -> list[Ring]:
         """Ring for a full sync where its hours are, or at once where a person asked for it.

@@ -184,6 +184,33 @@ def test_who_lost_the_lease_writes_nothing(inbox: Inbox) -> None:
     assert len(inbox.runs()) == 1
 
 
+@pytest.mark.parametrize("back", [timedelta(seconds=30), timedelta(hours=5)])
+def test_a_clock_that_is_set_back_far_holds_no_collection_up(inbox: Inbox, back: timedelta) -> None:
+    with dying_at(inbox, Moment.PAGE_COMMITTED, 1), pytest.raises(Died):
+        inbox.poll("customers")
+    inbox.clock.advance(-back)
+
+    held = inbox.checkpoint("customers")
+    far = back > 2 * checkpoints.SLACK
+    assert held.is_free(inbox.clock.now()) is far
+    with inbox.database.transaction() as connection:
+        now = inbox.clock.now()
+        until = now + checkpoints.LEASE
+        taken = checkpoints.take(connection, "default", "customers", now=now, until=until)
+    assert (taken is not None) is far
+
+
+def test_the_latest_stamp_ever_seen_only_moves_forward(inbox: Inbox) -> None:
+    with inbox.database.transaction() as connection:
+        checkpoints.ensure(connection, "default", "customers")
+        held = checkpoints.take(connection, "default", "customers", now=NOON, until=NOON + HOUR)
+        assert held is not None
+        for latest in (NOON, NOON - HOUR, None):
+            checkpoints.saw(connection, held, latest)
+
+    assert inbox.checkpoint("customers").high_water == NOON
+
+
 def test_the_table_refuses_a_second_open_run(inbox: Inbox) -> None:
     def opening() -> None:
         with inbox.database.transaction() as connection:
