@@ -93,15 +93,18 @@ def world(token: str = TOKEN, person: Mapping[str, str] | None = None) -> dict[s
 
 
 def waves() -> Sequence[Sequence[Event]]:
-    """What local systems tell, in three waves."""
+    """What local systems tell, in three waves; how it ends does not depend on when each is told.
+
+    So nobody is deferred and resumed: whether that is told at all, or not before tomorrow, depends on it.
+    """
     first = [_linked(number) for number in range(1, PEOPLE + 1)]
-    first += [_schedule(number, "extended") for number in range(1, 11)]
-    first += [_said(number, "participant_deferred", reason="other") for number in range(11, 31)]
+    first += [_schedule(number, "extended") for number in range(1, 21)]
+    first += [_said(number, "participant_deferred", reason="other") for number in range(21, 31)]
     first += [_claim(number, "started", "2025-10-01") for number in range(31, 41)]
     second = [_schedule(number, "extended") for number in range(1, 11)]  # nothing new
     second += [_claim(number, "started", "2025-08-01") for number in range(1, 1 + REFUSED)]
     third = [_schedule(number, "reduced") for number in range(1, 11)]
-    third += [_said(number, "participant_resumed") for number in range(11, 21)]
+    third += [_schedule(number, "standard") for number in range(11, 21)]  # as it was
     third += [_said(number, "participant_withdrawn", reason="other") for number in range(21, 31)]
     third += [_claim(number, "retained-1", "2025-12-01") for number in range(31, 41)]
     return first, second, third
