@@ -11,6 +11,7 @@ import re
 import socket
 import string
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from typing import cast
 
@@ -67,7 +68,7 @@ def fuzzed(served: Sandbox) -> Hand:
     return hand
 
 
-def raw_exchange(sandbox: Sandbox, sent: bytes) -> bytes:
+def _exchange(sandbox: Sandbox, sent: bytes) -> bytes:
     """Send bytes, say no more, and read until the other side has said all."""
     host, _, port = sandbox.root_url.removeprefix("http://").rpartition(":")
     with socket.create_connection((host, int(port)), timeout=5) as connection:
@@ -77,6 +78,17 @@ def raw_exchange(sandbox: Sandbox, sent: bytes) -> bytes:
         while piece := connection.recv(65536):
             answer += piece
         return answer
+
+
+def raw_exchange(sandbox: Sandbox, sent: bytes) -> bytes:
+    """Send bytes and give all that comes back.
+
+    Who closes with bytes unread resets the connection, and the answer may go with it: asked again then.
+    """
+    for _ in range(4):
+        with suppress(ConnectionError):
+            return _exchange(sandbox, sent)
+    return _exchange(sandbox, sent)
 
 
 def statuses(answer: bytes) -> list[int]:
