@@ -1,4 +1,4 @@
-"""`pillarbox polls`, `drift` and `feed`: what is read of the other side, and what came of it."""
+"""`pillarbox polls`: what is read of the other side, when, and what came of it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,13 +9,10 @@ import typer
 from sqlalchemy import Connection
 
 from console.views import ago, london
-from gateway.registry import contract_named
-from inbox import checkpoints, differences, feed, mirror, resolving, walk
+from inbox import checkpoints, mirror, walk
 from inbox.checkpoints import Checkpoint, Run
-from inbox.errors import InboxError, NotThisWay
 from inbox.full_sync import PAST_THE_BRAKE
 from inbox.poll import order_of
-from outbox import entries
 from pillarbox.commands.common import (
     USAGE,
     AsJson,
@@ -23,7 +20,6 @@ from pillarbox.commands.common import (
     Of,
     Stop,
     actor,
-    chosen,
     nothing,
     opened,
     print_json,
@@ -31,24 +27,16 @@ from pillarbox.commands.common import (
     settings,
     stdout,
 )
-from producers import emit
+from pillarbox.commands.sources import SourceName, chosen_sources, sources
 from runtime.audit import write_down
 from runtime.clock import clock_of
-from runtime.database import Database
 from runtime.settings import Settings
-from schema.contract import Contract
-from schema.inbox import DriftKind, DriftState, News, RunKind, Trigger
+from schema.inbox import RunKind, Trigger
 from schema.sources import Source
 
 polls = typer.Typer(
     help="What is read of the other side: when, from where, how far.", no_args_is_help=True
 )
-drift = typer.Typer(
-    help="What a full sync found different, and who is right.", no_args_is_help=True
-)
-feed_app = typer.Typer(help="What changed on the other side, in order.", no_args_is_help=True)
-
-SourceName = Annotated[str | None, typer.Option("--source", help="Only this source.")]
 Reason = Annotated[str, typer.Option(help="Why, for the audit trail.")]
 
 BULK_SHARE = 0.2
@@ -58,28 +46,6 @@ BULK_SHARE = 0.2
 def add_to(root: typer.Typer) -> None:
     """Add the commands."""
     root.add_typer(polls, name="polls")
-    root.add_typer(drift, name="drift")
-    root.add_typer(feed_app, name="feed")
-
-
-def _sources(found: Settings, destination: str, database: Database) -> dict[str, Source]:
-    contract = _contract(found, destination)
-    return {one.name: one for one in contract.sources(clock_of(database).now())}
-
-
-def _contract(found: Settings, destination: str) -> Contract:
-    return contract_named(chosen(found, destination).contract)
-
-
-def _chosen_sources(known: Mapping[str, Source], name: str | None) -> list[Source]:
-    if name is None:
-        return list(known.values())
-    if name not in known:
-        raise Stop(f"--source: there is no source {name!r}; there are {', '.join(known)}", USAGE)
-    return [known[name]]
-
-
-# polls
 
 
 @polls.command("list")
@@ -87,7 +53,7 @@ def list_(destination: Of = "default", as_json: AsJson = False) -> None:
     """List the sources: when each was last read, what came of it, when it is read next."""
     found = settings()
     database = opened(found)
-    known = _sources(found, destination, database)
+    known = sources(found, destination, database)
     now = clock_of(database).now()
     with database.reading() as connection:
         places = checkpoints.all_of(connection, destination)
@@ -231,7 +197,7 @@ def run(
     found = settings()
     database = opened(found)
     now = clock_of(database).now()
-    wanted = _chosen_sources(_sources(found, destination, database), source)
+    wanted = chosen_sources(sources(found, destination, database), source)
     start = _instant(since)
     if start is not None and everything:
         raise Stop("give --since or --everything, not both", USAGE)
@@ -322,7 +288,7 @@ def full(
     found = settings()
     database = opened(found)
     now = clock_of(database).now()
-    wanted = _chosen_sources(_sources(found, destination, database), source)
+    wanted = chosen_sources(sources(found, destination, database), source)
     told: list[dict[str, Any]] = []
     with database.transaction() as connection:
         for one in wanted:
@@ -399,7 +365,7 @@ def _set_pause(
     database = opened(found)
     now = clock_of(database).now()
     at = now if action == "poll_paused" else None
-    wanted = _chosen_sources(_sources(found, destination, database), source)
+    wanted = chosen_sources(sources(found, destination, database), source)
     told = [{"source": one.name, "paused_at": at} for one in wanted]
     if not dry_run:
         with database.transaction() as connection:
@@ -443,239 +409,3 @@ def _told(told: list[dict[str, Any]], words: str, *, as_json: bool, dry_run: boo
         if "requests" in one:
             cost = f": {one['requests']} requests, about {one['minutes']} min of its share"
         stdout().print(("dry run: " if dry_run else "") + f"{one['source']} is {words}{cost}")
-
-
-# drift
-
-
-@drift.command("list")
-def drift_list(
-    kind: Annotated[DriftKind | None, typer.Option(help="Only of this kind.")] = None,
-    field: Annotated[str | None, typer.Option(help="Only in this field.")] = None,
-    person: Annotated[str | None, typer.Option(help="Only of this remote id.")] = None,
-    state: Annotated[DriftState, typer.Option(help="Only in this state.")] = DriftState.OPEN,
-    destination: Of = "default",
-    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)] = 100,
-    as_json: AsJson = False,
-) -> None:
-    """List the differences: what is missing there, missing here, or not the same."""
-    found = settings()
-    database = opened(found)
-    listed: list[Mapping[str, Any]] = []
-    with database.reading() as connection:
-        if kind is DriftKind.MISSING_HERE:
-            listed = _missing_here(connection, found, destination, database, limit)
-        else:
-            listed = differences.listed(
-                connection,
-                destination,
-                kind=kind,
-                field=field,
-                state=state,
-                remote_id=person,
-                limit=limit,
-            )
-    if not listed:
-        nothing("no difference is known", as_json=as_json, empty=[])
-    if as_json:
-        print_json(listed)
-        return
-    print_table(
-        ("id", "kind", "record", "there", "field", "ours", "theirs"),
-        [
-            (
-                one.get("id", ""),
-                one["kind"],
-                one.get("record_key") or "",
-                one["remote_id"],
-                one.get("field", ""),
-                one.get("ours") or "",
-                one.get("theirs") or "",
-            )
-            for one in listed
-        ],
-    )
-
-
-def _missing_here(
-    connection: Connection, found: Settings, destination: str, database: Database, limit: int
-) -> list[Mapping[str, Any]]:
-    """List what is there and linked to nothing here: read off the mirror, for it is no mistake yet."""
-    listed: list[Mapping[str, Any]] = []
-    for one in _sources(found, destination, database).values():
-        if one.kind is None:
-            continue
-        rows = differences.missing_here(connection, destination, one.name, one.kind, limit=limit)
-        listed += [
-            {
-                "kind": DriftKind.MISSING_HERE.value,
-                "source": one.name,
-                "remote_id": remote_id,
-                "found_at": first_seen,
-            }
-            for remote_id, first_seen in rows
-        ]
-    return listed[:limit]
-
-
-@drift.command("show")
-def drift_show(
-    drift_id: Annotated[int, typer.Argument(metavar="ID", help="Which difference.")],
-    as_json: AsJson = False,
-) -> None:
-    """Show one difference whole."""
-    database = opened(settings())
-    with database.reading() as connection:
-        found = differences.by_id(connection, drift_id)
-    if found is None:
-        nothing(f"there is no difference {drift_id}", as_json=as_json, empty=None)
-    if as_json:
-        print_json(found)
-        return
-    print_table(("what", ""), [(name, value) for name, value in found.items() if value is not None])
-
-
-@drift.command("resolve")
-def drift_resolve(
-    drift_id: Annotated[int, typer.Argument(metavar="ID", help="Which difference.")],
-    send_ours: Annotated[bool, typer.Option("--send-ours", help="Ours is right: send it.")] = False,
-    accept_theirs: Annotated[
-        bool, typer.Option("--accept-theirs", help="Theirs is right.")
-    ] = False,
-    ignore: Annotated[bool, typer.Option("--ignore", help="Leave it, and say no more.")] = False,
-    reason: Annotated[
-        str | None, typer.Option(help="Why; sent along where a status needs one.")
-    ] = None,
-    destination: Of = "default",
-    as_json: AsJson = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Say who is right. To send ours is an event like any other; nothing is sent past the rules."""
-    if sum((send_ours, accept_theirs, ignore)) != 1:
-        raise Stop("give one of --send-ours, --accept-theirs and --ignore", USAGE)
-    found = settings()
-    database = opened(found)
-    contract = _contract(found, destination)
-    way = (
-        DriftState.SENT_OURS
-        if send_ours
-        else DriftState.ACCEPTED_THEIRS
-        if accept_theirs
-        else DriftState.IGNORED
-    )
-    try:
-        with database.transaction() as connection:
-            _resolve(connection, contract, database, drift_id, way, reason)
-            if dry_run:
-                raise _DryRun
-    except _DryRun:
-        pass
-    except InboxError as error:
-        raise Stop(str(error), USAGE) from None
-    if as_json:
-        print_json({"id": drift_id, "state": way.value, "dry_run": dry_run})
-        return
-    words = way.value.replace("_", " ")
-    stdout().print(("dry run: " if dry_run else "") + f"difference {drift_id}: {words}")
-
-
-class _DryRun(Exception):
-    """Ends the transaction of a dry run: all of it was tried, and none of it is kept."""
-
-
-def _resolve(
-    connection: Connection,
-    contract: Contract,
-    database: Database,
-    drift_id: int,
-    way: DriftState,
-    reason: str | None,
-) -> None:
-    now = clock_of(database).now()
-    one = resolving.open_one(connection, drift_id)
-    if way is DriftState.ACCEPTED_THEIRS:
-        resolving.accept_theirs(
-            connection,
-            contract,
-            one,
-            actor=actor(),
-            now=now,
-            close=lambda open_, closed, at: entries.close(open_, closed, now=at),
-        )
-    else:
-        if way is DriftState.SENT_OURS:
-            _send_ours(connection, contract, one, reason)
-        differences.resolve(connection, drift_id, way, actor=actor(), now=now)
-    write_down(
-        connection,
-        actor=actor(),
-        action=f"drift_{way.value}",
-        subject=one["record_key"] or one["remote_id"],
-        now=now,
-        reason=reason,
-        before={"ours": one["ours"], "theirs": one["theirs"], "field": one["field"]},
-        after={"state": way.value},
-    )
-
-
-def _send_ours(
-    connection: Connection, contract: Contract, one: Mapping[str, Any], reason: str | None
-) -> None:
-    if one["kind"] != DriftKind.DIFFERENT:
-        raise NotThisWay(
-            "it is not there, so there is nothing to send ours to; accept or ignore it"
-        )
-    record = resolving.record_of(connection, one)
-    event = contract.restate(record, one["field"], one["ours"], reason)
-    told = {
-        "source": "drift",
-        "event_id": f"drift-{one['id']}",
-        "destination": one["destination"],
-        "actor": actor(),
-    }
-    emit(connection, event.model_copy(update=told))
-
-
-# feed
-
-
-@feed_app.command("list")
-def feed_list(
-    after: Annotated[int, typer.Option(help="Only what comes after this position.", min=0)] = 0,
-    source: SourceName = None,
-    kind: Annotated[News | None, typer.Option(help="Only news of this kind.")] = None,
-    destination: Of = "default",
-    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)] = 100,
-    as_json: AsJson = False,
-) -> None:
-    """List what changed there, in order. People see the names of fields, --json their values."""
-    database = opened(settings())
-    with database.reading() as connection:
-        found = feed.read(
-            connection,
-            destination,
-            after=after,
-            limit=limit,
-            source=source,
-            kinds=() if kind is None else (kind,),
-        )
-    if not found:
-        nothing(f"nothing after position {after}", as_json=as_json, empty=[])
-    if as_json:
-        print_json(found)
-        return
-    print_table(
-        ("position", "when", "kind", "source", "there", "record", "changed"),
-        [
-            (
-                one["position"],
-                london(one["at"]),
-                one["kind"],
-                one["source"],
-                one["remote_id"],
-                ", ".join(one["record_keys"]),
-                ", ".join(one["changed"]),
-            )
-            for one in found
-        ],
-    )

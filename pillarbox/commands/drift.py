@@ -1,0 +1,230 @@
+"""`pillarbox drift`: what a full sync found different, and who is right."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from sqlalchemy import Connection
+
+from inbox import differences, resolving
+from inbox.errors import InboxError, NotThisWay
+from outbox import entries
+from pillarbox.commands.common import (
+    USAGE,
+    AsJson,
+    DryRun,
+    Of,
+    Stop,
+    actor,
+    nothing,
+    opened,
+    print_json,
+    print_table,
+    settings,
+    stdout,
+)
+from pillarbox.commands.sources import contract_of, sources
+from producers import emit
+from runtime.audit import write_down
+from runtime.clock import clock_of
+from runtime.database import Database
+from runtime.settings import Settings
+from schema.contract import Contract
+from schema.inbox import DriftKind, DriftState
+
+drift = typer.Typer(
+    help="What a full sync found different, and who is right.", no_args_is_help=True
+)
+
+
+def add_to(root: typer.Typer) -> None:
+    """Add the commands."""
+    root.add_typer(drift, name="drift")
+
+
+@drift.command("list")
+def drift_list(
+    kind: Annotated[DriftKind | None, typer.Option(help="Only of this kind.")] = None,
+    field: Annotated[str | None, typer.Option(help="Only in this field.")] = None,
+    person: Annotated[str | None, typer.Option(help="Only of this remote id.")] = None,
+    state: Annotated[DriftState, typer.Option(help="Only in this state.")] = DriftState.OPEN,
+    destination: Of = "default",
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List the differences: what is missing there, missing here, or not the same."""
+    found = settings()
+    database = opened(found)
+    listed: list[Mapping[str, Any]] = []
+    with database.reading() as connection:
+        if kind is DriftKind.MISSING_HERE:
+            listed = _missing_here(connection, found, destination, database, limit)
+        else:
+            listed = differences.listed(
+                connection,
+                destination,
+                kind=kind,
+                field=field,
+                state=state,
+                remote_id=person,
+                limit=limit,
+            )
+    if not listed:
+        nothing("no difference is known", as_json=as_json, empty=[])
+    if as_json:
+        print_json(listed)
+        return
+    print_table(
+        ("id", "kind", "record", "there", "field", "ours", "theirs"),
+        [
+            (
+                one.get("id", ""),
+                one["kind"],
+                one.get("record_key") or "",
+                one["remote_id"],
+                one.get("field", ""),
+                one.get("ours") or "",
+                one.get("theirs") or "",
+            )
+            for one in listed
+        ],
+    )
+
+
+def _missing_here(
+    connection: Connection, found: Settings, destination: str, database: Database, limit: int
+) -> list[Mapping[str, Any]]:
+    """List what is there and linked to nothing here: read off the mirror, for it is no mistake yet."""
+    listed: list[Mapping[str, Any]] = []
+    for one in sources(found, destination, database).values():
+        if one.kind is None:
+            continue
+        rows = differences.missing_here(connection, destination, one.name, one.kind, limit=limit)
+        listed += [
+            {
+                "kind": DriftKind.MISSING_HERE.value,
+                "source": one.name,
+                "remote_id": remote_id,
+                "found_at": first_seen,
+            }
+            for remote_id, first_seen in rows
+        ]
+    return listed[:limit]
+
+
+@drift.command("show")
+def drift_show(
+    drift_id: Annotated[int, typer.Argument(metavar="ID", help="Which difference.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one difference whole."""
+    database = opened(settings())
+    with database.reading() as connection:
+        found = differences.by_id(connection, drift_id)
+    if found is None:
+        nothing(f"there is no difference {drift_id}", as_json=as_json, empty=None)
+    if as_json:
+        print_json(found)
+        return
+    print_table(("what", ""), [(name, value) for name, value in found.items() if value is not None])
+
+
+@drift.command("resolve")
+def drift_resolve(
+    drift_id: Annotated[int, typer.Argument(metavar="ID", help="Which difference.")],
+    send_ours: Annotated[bool, typer.Option("--send-ours", help="Ours is right: send it.")] = False,
+    accept_theirs: Annotated[
+        bool, typer.Option("--accept-theirs", help="Theirs is right.")
+    ] = False,
+    ignore: Annotated[bool, typer.Option("--ignore", help="Leave it, and say no more.")] = False,
+    reason: Annotated[
+        str | None, typer.Option(help="Why; sent along where a status needs one.")
+    ] = None,
+    destination: Of = "default",
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Say who is right. To send ours is an event like any other; nothing is sent past the rules."""
+    if sum((send_ours, accept_theirs, ignore)) != 1:
+        raise Stop("give one of --send-ours, --accept-theirs and --ignore", USAGE)
+    found = settings()
+    database = opened(found)
+    contract = contract_of(found, destination)
+    way = (
+        DriftState.SENT_OURS
+        if send_ours
+        else DriftState.ACCEPTED_THEIRS
+        if accept_theirs
+        else DriftState.IGNORED
+    )
+    try:
+        with database.transaction() as connection:
+            _resolve(connection, contract, database, drift_id, way, reason)
+            if dry_run:
+                raise _DryRun
+    except _DryRun:
+        pass
+    except InboxError as error:
+        raise Stop(str(error), USAGE) from None
+    if as_json:
+        print_json({"id": drift_id, "state": way.value, "dry_run": dry_run})
+        return
+    words = way.value.replace("_", " ")
+    stdout().print(("dry run: " if dry_run else "") + f"difference {drift_id}: {words}")
+
+
+class _DryRun(Exception):
+    """Ends the transaction of a dry run: all of it was tried, and none of it is kept."""
+
+
+def _resolve(
+    connection: Connection,
+    contract: Contract,
+    database: Database,
+    drift_id: int,
+    way: DriftState,
+    reason: str | None,
+) -> None:
+    now = clock_of(database).now()
+    one = resolving.open_one(connection, drift_id)
+    if way is DriftState.ACCEPTED_THEIRS:
+        resolving.accept_theirs(
+            connection,
+            contract,
+            one,
+            actor=actor(),
+            now=now,
+            close=lambda open_, closed, at: entries.close(open_, closed, now=at),
+        )
+    else:
+        if way is DriftState.SENT_OURS:
+            _send_ours(connection, contract, one, reason)
+        differences.resolve(connection, drift_id, way, actor=actor(), now=now)
+    write_down(
+        connection,
+        actor=actor(),
+        action=f"drift_{way.value}",
+        subject=one["record_key"] or one["remote_id"],
+        now=now,
+        reason=reason,
+        before={"ours": one["ours"], "theirs": one["theirs"], "field": one["field"]},
+        after={"state": way.value},
+    )
+
+
+def _send_ours(
+    connection: Connection, contract: Contract, one: Mapping[str, Any], reason: str | None
+) -> None:
+    if one["kind"] != DriftKind.DIFFERENT:
+        raise NotThisWay(
+            "it is not there, so there is nothing to send ours to; accept or ignore it"
+        )
+    record = resolving.record_of(connection, one)
+    event = contract.restate(record, one["field"], one["ours"], reason)
+    told = {
+        "source": "drift",
+        "event_id": f"drift-{one['id']}",
+        "destination": one["destination"],
+        "actor": actor(),
+    }
+    emit(connection, event.model_copy(update=told))
