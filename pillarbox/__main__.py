@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import DBAPIError
 
+from console.errors import ConsoleProblem
 from gateway.errors import GatewayError
 from inbox.errors import InboxError
 from pillarbox.commands.common import INTERRUPTED, UNEXPECTED, UNREACHABLE, USAGE, Stop, say_error
@@ -23,6 +24,7 @@ COMMANDS = {
     "relay": "processes",
     "worker": "processes",
     "poller": "processes",
+    "console": "console",
     "sandbox": "worlds",
     "emit": "intake",
     "import": "intake",
@@ -103,7 +105,14 @@ def _explained(error: Exception) -> int:
         case DatabaseAway() | DatabaseBehind() | RedisAway() | RedisProblem():
             say_error(str(error))
             return UNREACHABLE
-        case RuntimeProblem() | GatewayError() | InboxError() | ProducerError() | InvalidEvent():
+        case (
+            RuntimeProblem()
+            | GatewayError()
+            | InboxError()
+            | ProducerError()
+            | ConsoleProblem()
+            | InvalidEvent()
+        ):
             say_error(str(error))
             return USAGE
         case DBAPIError():

@@ -38,3 +38,24 @@ def of_subject(connection: Connection, subject: str) -> list[dict[str, Any]]:
     """Read what people did to a subject, oldest first, a mapping each."""
     query = select(audit).where(audit.c.subject == subject).order_by(audit.c.id)
     return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def listed(
+    connection: Connection,
+    *,
+    actor: str | None = None,
+    action: str | None = None,
+    subject: str | None = None,
+    before: int | None = None,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Read the latest lines of the trail first, a mapping each; *before* is the id of the last seen."""
+    query = select(audit).order_by(audit.c.id.desc()).limit(limit)
+    for column, value in (
+        (audit.c.actor, actor),
+        (audit.c.action, action),
+        (audit.c.subject, subject),
+    ):
+        query = query if not value else query.where(column == value)
+    query = query if before is None else query.where(audit.c.id < before)
+    return [dict(row) for row in connection.execute(query).mappings()]

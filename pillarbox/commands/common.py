@@ -1,17 +1,16 @@
 """What every command shares: settings, the open database, how things are printed, exit codes."""
 
 import getpass
-import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from console.plain import as_json
 from runtime import log
 from runtime.database import Database
 from runtime.settings import Destination, Settings
@@ -87,7 +86,7 @@ def actor() -> str:
 
 def print_json(value: Any) -> None:
     """Print one JSON value: UTC ISO times, stable keys."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(as_json(value) + "\n")
 
 
 def stdout() -> Console:
@@ -126,25 +125,3 @@ def nothing(sentence: str, *, as_json: bool, empty: Any) -> NoReturn:
     if as_json:
         print_json(empty)
     raise Stop(sentence, NOTHING)
-
-
-def utc(moment: datetime | None) -> str | None:
-    """Write an instant for JSON."""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def seconds(length: timedelta | None) -> float | None:
-    """Write a duration for JSON, in seconds."""
-    return None if length is None else round(length.total_seconds(), 3)
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return utc(value)
-    if isinstance(value, timedelta):
-        return seconds(value)
-    if isinstance(value, Mapping):
-        return dict(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    return str(value)

@@ -4,7 +4,8 @@ from typing import Any
 
 import typer
 
-from pillarbox.commands.common import AsJson, print_json, print_table, seconds, settings
+from console.plain import seconds
+from pillarbox.commands.common import AsJson, print_json, print_table, settings
 from runtime.database import database_url, shown
 from runtime.redis import without_password
 from runtime.settings import Destination, Settings, written

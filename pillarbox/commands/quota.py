@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from console.plain import seconds
 from console.views import ago, london
 from gateway.errors import QuotaUnavailable
 from gateway.quota import QuotaFill
@@ -22,7 +23,6 @@ from pillarbox.commands.common import (
     opened,
     print_json,
     print_table,
-    seconds,
     settings,
     stdout,
     wired,

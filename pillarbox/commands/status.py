@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from console.plain import seconds
 from console.views import ago, london
 from gateway.errors import QuotaUnavailable
 from outbox import attempts, bindings, entries, gates, rebind
@@ -14,7 +15,6 @@ from pillarbox.commands.common import (
     AsJson,
     print_json,
     print_table,
-    seconds,
     settings,
     stdout,
     wired,

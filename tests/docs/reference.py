@@ -115,6 +115,8 @@ def leaves() -> list[tuple[str, Any]]:
 
 def _leaves(group: Any, path: str) -> Iterator[tuple[str, Any]]:
     for name, command in group.commands.items():
+        if getattr(command, "invoke_without_command", False):
+            yield f"{path} {name}", command
         if hasattr(command, "commands"):
             yield from _leaves(command, f"{path} {name}")
         else:
@@ -704,6 +706,9 @@ LOG_EVENTS: Mapping[str, tuple[str, str]] = {
     "message_unreadable": ("warning", "something in the queue was no message of ours; it was dropped"),
     "process_stands_still": ("error", "a process makes no progress; it ends itself, for the supervisor to restart"),
     "worker_died": ("error", "a worker process of several ended; it is started again"),
+    "console_ready": ("info", "the console answers at its address"),
+    "console_stopped": ("info", "the console ended in order"),
+    "page_failed": ("error", "a page could not be made: the database, or a mistake of ours; nothing was changed"),
     "poller_ready": ("info", "a poller began"),
     "poller_stopped": ("info", "a poller ended in order"),
     "run_complete": ("info", "a reading of a source is complete, with what came of its rows"),

@@ -15,6 +15,7 @@ from tests.docs import reference
 
 LOGGED = frozenset({"debug", "info", "warning", "error", "exception"})
 LOGGING = (
+    "console",
     "gateway",
     "inbox",
     "outbox",

@@ -1,0 +1,305 @@
+"""What every page is made with. Read this, then copy `console/pages/audit.py`.
+
+A page module gives its `routes`, and `console/app.py` adds them; its entry in the navigation is in
+`console/menu.py`, and shows as soon as its address is routed.
+
+    routes = [
+        page("/things", show),                                   # a viewer may look
+        page("/things/{id}", show_one),
+        action("/things/{id}/replay", replay),                   # a POST; an operator may
+        action("/things/{id}/remove", remove, needs=Role.ADMIN),
+    ]
+
+**Looking.** A handler takes the `Visit` (who, when, the query, the path) and gives a response. It is
+plain synchronous code on a thread of its own:
+
+    def show(visit: Visit) -> Response:
+        with visit.site.database.reading() as connection:
+            rows = things.listed(connection, before=cursor(visit), limit=SIZE + 1)
+        page = paged(visit, rows, key=lambda row: row["id"])
+        return render(visit, "things.html", {"things": page.rows, "next": page.last_key}, page=page)
+
+`render` gives *told* as JSON where the client asks for it (`Accept: application/json`), so *told* is
+exactly the object that the command prints with `--json`; anything that only the template needs comes
+after it, by keyword. `told` itself is there in the template, and each of its keys too.
+
+**Acting.** `action` has checked the role, the host, the origin and the form's seal before the handler
+runs, and written down who was turned away. The handler says what to do in one transaction:
+
+    def replay(visit: Visit) -> Response:
+        record_id = visit.path_number("id")
+        reason = visit.form.needed("reason", "why it is sent again")
+        return act(
+            visit,
+            lambda connection: dead_letters.replay(
+                connection, record_id, contract, actor=visit.who.name, reason=reason, now=visit.now
+            ),
+            to=f"/things/{record_id}",
+            said=lambda done: f"{done.after.key}: it goes on.",
+        )
+
+The functions of `outbox`, `inbox` and `records` write their line of the audit trail in that same
+transaction. When one of them raises its package's own error, or a field is missing (`visit.form`
+raises `NotFilled`), nothing has happened, and the person sees the sentence in an error summary: on the
+page of `again=` (a function that takes the `Problem` and shows the form once more, 422), or else on the
+page the form came from. A program gets `{"error": …, "field": …}`, and what `told=` makes of the result
+otherwise.
+
+**Templates** extend `layout.html` (blocks `title`, `content`) and import `macros.html`, whose head lists
+its macros: `time`, `masked`, `table`, `confirm`, `filters`, `live`, `pager`, `count`, `action`. The
+macros of GOV.UK components come from `govuk_frontend_jinja/components/NAME/macro.html`. There is no
+inline script and no inline style: the policy would drop them. Everything is escaped; `| safe` is for
+nothing that came from a row.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from console import counters, door, flash
+from console.errors import ConsoleProblem, NotAllowed, NotFilled, NotThere
+from console.menu import shown_menu
+from console.plain import as_json
+from console.site import Site
+from console.templating import TEMPLATES
+from console.visit import Form, Visit, Way
+from gateway.errors import GatewayError
+from inbox.errors import InboxError
+from outbox.errors import OutboxError
+from runtime.errors import RuntimeProblem
+from runtime.log import named
+from schema.console import Role
+from schema.events import InvalidEvent
+
+logger = structlog.get_logger(__name__)
+
+OUR_WORD = (
+    ConsoleProblem,
+    OutboxError,
+    InboxError,
+    GatewayError,
+    RuntimeProblem,
+    InvalidEvent,
+)
+"""Errors whose sentence is meant for the person who asked."""
+
+MOST_FIELDS = 2_000
+"""Fields of one form: every box of a long list ticked, and no more."""
+
+LARGEST_FIELD = 256 * 1024
+"""Bytes of one field: a whole event as JSON fits many times over."""
+
+Show = Callable[[Visit], Response]
+Done = TypeVar("Done")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why nothing was done: a sentence, and the id of the field it is about."""
+
+    sentence: str
+    field: str | None = None
+
+
+def page(path: str, show: Show, *, needs: Role = Role.VIEWER) -> Route:
+    """Route a page that is only looked at."""
+
+    async def endpoint(request: Request) -> Response:
+        return await run_in_threadpool(_looked, request, show, needs)
+
+    return Route(path, endpoint, methods=["GET"], name=path)
+
+
+def action(path: str, do: Show, *, needs: Role = Role.OPERATOR) -> Route:
+    """Route something that changes rows: a POST by who may, from a page of this console."""
+
+    async def endpoint(request: Request) -> Response:
+        fields = await request.form(
+            max_fields=MOST_FIELDS, max_files=0, max_part_size=LARGEST_FIELD
+        )
+        return await run_in_threadpool(_acted, request, Form(fields), do, needs)
+
+    return Route(path, endpoint, methods=["POST"], name=f"POST {path}")
+
+
+def render(
+    visit: Visit,
+    template: str,
+    told: Mapping[str, Any] | list[Any],
+    *,
+    status: int = 200,
+    **words: Any,
+) -> Response:
+    """Answer a page, or what it tells as JSON where a program asks."""
+    if visit.wants_json:
+        return json_answer(told, status=status)
+    keys: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    said = flash.read(visit)
+    given = {**keys, "told": told, **_frame(visit, said), **words}
+    response = TEMPLATES.page(template, given, status=status)
+    if said is not None:
+        flash.forget(response)
+    return response
+
+
+def json_answer(told: Any, *, status: int = 200) -> Response:
+    """Answer JSON, as the command prints it."""
+    return Response(as_json(told) + "\n", status, media_type="application/json")
+
+
+def act(
+    visit: Visit,
+    deed: Callable[[Connection], Done],
+    *,
+    to: str | Callable[[Done], str],
+    said: str | Callable[[Done], str],
+    again: Callable[[Problem], Response] | None = None,
+    told: Callable[[Done], Any] | None = None,
+) -> Response:
+    """Do something in one transaction, whole or not at all, then lead on to a page that says so."""
+    try:
+        with visit.site.database.transaction() as connection:
+            done = deed(connection)
+    except OUR_WORD as error:
+        if again is None or visit.wants_json:
+            raise
+        return again(_problem(error))
+    if visit.wants_json:
+        return json_answer({"done": True} if told is None else told(done))
+    return lead_on(
+        visit,
+        to if isinstance(to, str) else to(done),
+        said=said if isinstance(said, str) else said(done),
+    )
+
+
+def confirmed(visit: Visit, number: int) -> None:
+    """Raise `NotFilled` unless the person typed that number into `m.confirm`'s field."""
+    if visit.form.number("number", "the number") != number:
+        raise NotFilled(
+            f"It is {number:,} now. Look at the list again, then type that number.", field="number"
+        )
+
+
+def lead_on(visit: Visit, to: str, *, said: str | None = None) -> Response:
+    """Redirect to a page of this console after a POST; the page shows what is said."""
+    response = RedirectResponse(to, status_code=303)
+    if said:
+        flash.leave(visit, response, said)
+    return response
+
+
+def problem_page(visit: Visit, sentence: str, *, status: int, title: str) -> Response:
+    """Answer that something cannot be, in a sentence."""
+    if visit.wants_json:
+        return json_answer({"error": sentence}, status=status)
+    return render(visit, "problem.html", {}, status=status, sentence=sentence, heading=title)
+
+
+def _looked(request: Request, show: Show, needs: Role) -> Response:
+    site: Site = request.app.state.site
+    try:
+        now = site.clock.now()
+        who = door.who(site, request, now)
+        visit = Visit(site=site, request=request, who=who, now=now)
+        if not who.may(needs):
+            return _turned_away(visit)
+        return _answered(visit, show)
+    except DBAPIError as error:
+        return _database_away(request, error)
+
+
+def _acted(request: Request, form: Form, do: Show, needs: Role) -> Response:
+    site: Site = request.app.state.site
+    try:
+        now = site.clock.now()
+        who = door.who(site, request, now)
+        visit = Visit(site=site, request=request, who=who, now=now, form=form)
+        refusal = door.refusal(visit, needs)
+        if refusal is not None:
+            door.write_down(visit, refusal)
+            return _refused(visit, refusal)
+        return _answered(visit, do)
+    except DBAPIError as error:
+        return _database_away(request, error)
+
+
+def _answered(visit: Visit, show: Show) -> Response:
+    try:
+        return show(visit)
+    except NotThere as error:
+        return problem_page(visit, str(error), status=404, title="Nothing here")
+    except NotAllowed as error:
+        return problem_page(visit, str(error), status=403, title="Not allowed")
+    except OUR_WORD as error:
+        return _not_done(visit, _problem(error))
+
+
+def _not_done(visit: Visit, problem: Problem) -> Response:
+    """Say why nothing was done, on the page where the form was."""
+    if visit.wants_json:
+        return json_answer({"error": problem.sentence, "field": problem.field}, status=422)
+    back = door.page_before(visit)
+    if visit.request.method != "POST" or back is None:
+        return problem_page(visit, problem.sentence, status=422, title="That was not done")
+    response = RedirectResponse(back, status_code=303)
+    flash.leave(visit, response, problem.sentence, problem=True, field=problem.field)
+    return response
+
+
+def _problem(error: Exception) -> Problem:
+    field = error.field if isinstance(error, ConsoleProblem) else None
+    return Problem(sentence=str(error), field=field)
+
+
+def _turned_away(visit: Visit) -> Response:
+    if visit.who.way is Way.NOBODY and not visit.wants_json:
+        return door.to_sign_in(visit)
+    if visit.who.way is Way.NOBODY:
+        return json_answer({"error": "Sign in, or send a token that is known."}, status=401)
+    return _refused(visit, door.Refusal(door.Why.ROLE, door.ROLE_WORDS))
+
+
+def _refused(visit: Visit, refusal: "door.Refusal") -> Response:
+    if visit.who.way is Way.NOBODY and refusal.why is door.Why.ROLE and not visit.wants_json:
+        return door.to_sign_in(visit)
+    status = 401 if visit.who.way is Way.NOBODY else 403
+    return problem_page(visit, refusal.sentence, status=status, title="That was not done")
+
+
+def _database_away(request: Request, error: DBAPIError) -> Response:
+    logger.error("page_failed", path=request.url.path, **named(error))
+    sentence = "The database does not answer. Nothing was changed; try again in a moment."
+    if "application/json" in request.headers.get("accept", ""):
+        return Response(json.dumps({"error": sentence}), 503, media_type="application/json")
+    return TEMPLATES.page(
+        "bare.html", {"heading": "Not just now", "sentence": sentence}, status=503
+    )
+
+
+def _frame(visit: Visit, said: flash.Said | None) -> dict[str, Any]:
+    """What the layout shows on every page."""
+    strip = None
+    if visit.who.may(Role.VIEWER):
+        with visit.site.database.reading() as connection:
+            strip = counters.read(connection, visit.now)
+    return {
+        "visit": visit,
+        "who": visit.who,
+        "now": visit.now,
+        "csrf": visit.who.csrf if visit.who.secret else "",
+        "counters": strip,
+        "menu": shown_menu(visit),
+        "said": said,
+        "here": visit.request.url.path,
+        "url": visit.without(),
+    }
