@@ -5,7 +5,10 @@ InboxError
 │   └── BoundAnew   what was read is another API's: stop, who is started anew reads on
 ├── NoStart         ask a person: nobody has said from when to read a collection first
 ├── UnknownSource   ask a person: the contract has no such collection
-└── NotThisWay      ask a person: a difference cannot be resolved in the way that was asked for
+├── NotThisWay      ask a person: a difference cannot be resolved in the way that was asked for
+├── NoCursor        ask the reader: what was handed back is no place in the feed
+├── Pruned          the reader begins again: what comes next is not kept any more, or never was
+└── NoSubscriber    ask a person: no handler of that name reads the feed, or not so
 """
 
 
@@ -31,3 +34,15 @@ class UnknownSource(InboxError):
 
 class NotThisWay(InboxError):
     """A difference cannot be resolved so; the message says how it can."""
+
+
+class NoCursor(InboxError):
+    """Not a place in the feed; the message names it."""
+
+
+class Pruned(InboxError):
+    """The feed cannot be read on from there without a gap; the message says how to go on."""
+
+
+class NoSubscriber(InboxError):
+    """No handler of that name, or it is not in the state for what was asked; the message says so."""

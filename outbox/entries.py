@@ -195,6 +195,8 @@ _CLOSING = (
         state=EntryState.CLOSED.value,
         closed_as=bindparam("closing_as"),
         closed_at=bindparam("closing_at"),
+        # Its end is still to be told, whatever was told of it before: see `outbox.fates`.
+        told=None,
     )
 )
 CLOSE_ONE = _CLOSING.where(outbox_entry.c.id == bindparam("closing_id"))
@@ -355,6 +357,7 @@ def _entry(row: Sequence[Any]) -> Entry:
         record_id,
         closed_as,
         closed_at,
+        _told,
     ) = row
     return Entry(
         id=EntryId(id_),

@@ -28,13 +28,28 @@ class Trigger(StrEnum):
 
 
 class News(StrEnum):
-    """What the feed tells of a remote thing."""
+    """What the feed tells: of a remote thing, of the fate of a local event, of the feed itself."""
 
     NEW = "new"
     UPDATED = "updated"
     WITHDRAWN = "withdrawn"
     GONE = "gone"
     MERGED = "merged"
+    SETTLED = "settled"
+    """What became of a local event: its entry is closed, or its record waits for a person."""
+    REBOUND = "rebound"
+    """The destination was bound anew: all that was told before may be of another API or time."""
+
+
+OF_NO_THING = frozenset({News.SETTLED, News.REBOUND})
+"""News that are not about one remote thing."""
+
+
+class Begin(StrEnum):
+    """Where a reader of the feed begins: with all that is there, or with what comes from now on."""
+
+    EVERYTHING = "everything"
+    NOW = "now"
 
 
 class DriftKind(StrEnum):

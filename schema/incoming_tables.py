@@ -19,7 +19,7 @@ from sqlalchemy import (
     text,
 )
 
-from schema.inbox import DriftKind, DriftState, News, RunKind, RunState, Trigger
+from schema.inbox import OF_NO_THING, DriftKind, DriftState, News, RunKind, RunState, Trigger
 from schema.states import Lane
 from schema.tables import Document, Id, Instant, metadata
 
@@ -34,6 +34,7 @@ __all__ = [
     "poll_run",
     "remote_record",
     "request_log",
+    "subscriber",
 ]
 
 
@@ -142,6 +143,12 @@ Index(
     postgresql_where=text("gone_since IS NULL"),
     sqlite_where=text("gone_since IS NULL"),
 )  # full sync: what this run has not seen
+Index(
+    "remote_record_gone",
+    remote_record.c.gone_since,
+    postgresql_where=text("gone_since IS NOT NULL"),
+    sqlite_where=text("gone_since IS NOT NULL"),
+)  # prune: what has been gone for long
 
 
 alias: Final = Table(
@@ -189,10 +196,14 @@ feed_end: Final = Table(
     metadata,
     Column("destination", Text, primary_key=True),
     Column("position", BigInteger, nullable=False),
+    Column("pruned", BigInteger, nullable=False, server_default="0"),
 )
 """The last position of a destination's feed. Who appends holds this row until its commit, so that
-positions become visible in order and a reader that remembers the last one misses nothing."""
+positions become visible in order and a reader that remembers the last one misses nothing. Up to
+`pruned` nothing is kept any more."""
 
+
+_NO_THING = ", ".join(sorted(f"'{one.value}'" for one in OF_NO_THING))
 
 feed: Final = Table(
     "feed",
@@ -201,7 +212,7 @@ feed: Final = Table(
     Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", Text, nullable=False),
     Column("source", Text, nullable=False),
-    Column("remote_id", Text, nullable=False),
+    Column("remote_id", Text),
     Column("record_keys", Document, nullable=False),
     Column("changed", Document, nullable=False),
     Column("before", Document),
@@ -209,14 +220,56 @@ feed: Final = Table(
     Column("remote_updated_at", Instant),
     Column("at", Instant, nullable=False),
     Column("run_id", Id, ForeignKey("poll_run.id")),
+    Column("entry_id", BigInteger),
+    Column("event_id", Text),
+    Column("outcome", Text),
+    Column("reason", Text),
     CheckConstraint(_one_of("kind", News), name="kind_known"),
     # Stops news that say nothing.
     CheckConstraint("kind <> 'updated' OR (before IS NOT NULL AND after IS NOT NULL)", name="real"),
+    # Stops news of nobody knows whom.
+    CheckConstraint(f"kind IN ({_NO_THING}) OR remote_id IS NOT NULL", name="of_something"),
+    # Stops the fate of nobody knows which event, and one that says nothing.
+    CheckConstraint(
+        "(kind = 'settled') = (entry_id IS NOT NULL) AND (kind = 'settled') = (outcome IS NOT NULL)",
+        name="fate_whole",
+    ),
 )
-"""What changed there, in order, for local systems to read. Rows are only ever appended."""
+"""What changed there, in order, for local systems to read. Rows are only ever appended, and pruned.
+
+`source` is the collection, and for `settled` the local system that emitted the event."""
 Index(
     "feed_of_thing", feed.c.destination, feed.c.source, feed.c.remote_id, feed.c.position
 )  # a record's story
+
+
+subscriber: Final = Table(
+    "subscriber",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("position", BigInteger),
+    Column("walk_source", Text),
+    Column("walk_id", Text),
+    Column("handled", BigInteger, nullable=False, server_default="0"),
+    Column("moved_at", Instant),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("retry_at", Instant),
+    Column("held_at", Instant),
+    Column("error", Text),
+    Column("token", BigInteger, nullable=False, server_default="0"),
+    Column("lease_until", Instant),
+    # Stops a walk through the mirror after which nobody knows where in the feed to go on.
+    CheckConstraint(
+        "(walk_source IS NULL) = (walk_id IS NULL) "
+        "AND (walk_source IS NULL OR position IS NOT NULL)",
+        name="walk_whole",
+    ),
+    # Stops a handler that stands still and nobody knows why.
+    CheckConstraint("held_at IS NULL OR error IS NOT NULL", name="held_has_reason"),
+)
+"""How far each handler of the feed is. No position: nobody has said where it begins. While it walks
+through the mirror, what is there comes first: `walk_source` and `walk_id` say how far that is."""
 
 
 request_log: Final = Table(

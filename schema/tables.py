@@ -168,6 +168,7 @@ outbox_entry: Final = Table(
     Column("record_id", Id, ForeignKey("record.id")),
     Column("closed_as", Text),
     Column("closed_at", Instant),
+    Column("told", Text),
     *_both(
         "state_known",
         postgresql=_in_array("state", EntryState),
@@ -223,6 +224,14 @@ Index(
     postgresql_where=text("state = 'new'"),
     sqlite_where=text("state = 'new'"),
 )  # relay: claim new entries
+_UNTOLD = "state = 'closed' AND told IS NULL"
+Index(
+    "outbox_entry_untold",
+    outbox_entry.c.destination,
+    outbox_entry.c.id,
+    postgresql_where=text(_UNTOLD),
+    sqlite_where=text(_UNTOLD),
+)  # feed: what became of entries, and has not been told yet
 Index(
     "outbox_entry_of_record",
     outbox_entry.c.record_id,
