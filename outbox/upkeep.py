@@ -4,7 +4,7 @@ One idea: a sweep walks each table once by its primary key, in small transaction
 never holds a lock for long and never stops a vacuum; cut short anywhere, it begins again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -36,6 +36,17 @@ class Retention:
     bodies: timedelta
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prune:
+    """What is pruned besides: its table's name, and what deletes some rows and says how many.
+
+    It is done again while it deletes anything.
+    """
+
+    name: str
+    some: Callable[[Connection], int]
+
+
 @dataclass
 class _Sweep:
     name: str
@@ -49,10 +60,18 @@ class _Sweep:
 class Upkeep:
     """Prunes closed entries and old attempts, and wipes bodies. Any number of processes may."""
 
-    def __init__(self, *, database: Database, clock: Clock, retention: Retention) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Clock,
+        retention: Retention,
+        also: Sequence[Prune] = (),
+    ) -> None:
         self._database = database
         self._clock = clock
         self._retention = retention
+        self._also = also
         self._next_at = float("-inf")
         self._sweeps = self._fresh()
 
@@ -83,6 +102,7 @@ class Upkeep:
         return (
             _Sweep(name="outbox_entry", step=self._entries),
             _Sweep(name="attempt", step=self._attempts),
+            *(_Sweep(name=one.name, step=_again(one)) for one in self._also),
         )
 
     def _entries(self, connection: Connection, after: int) -> Swept:
@@ -103,3 +123,13 @@ class Upkeep:
         for sweep in self._sweeps:
             if sweep.pruned or sweep.wiped:
                 logger.info("swept", table=sweep.name, pruned=sweep.pruned, wiped=sweep.wiped)
+
+
+def _again(prune: Prune) -> Callable[[Connection, int], Swept]:
+    """Make steps of it; they need no place, for what was deleted is not found again."""
+
+    def step(connection: Connection, turn: int) -> Swept:
+        pruned = prune.some(connection)
+        return Swept(upto=turn + 1 if pruned else None, pruned=pruned)
+
+    return step

@@ -57,13 +57,14 @@ class World:
 
     def start(self) -> None:
         """Start the worker threads and the relay."""
+        # The poller first: a handler that cannot be imported ends it before anything has begun.
+        poller = Poller(self.wiring, self._stop, threads=1) if self._polls else None
         self._worker = Worker(self.wiring, threads=THREADS)
         self._worker.start()
         loop = RelayLoop(self.wiring, self._stop)
         self._relay = threading.Thread(target=loop.run, name="relay", daemon=True)
         self._relay.start()
-        if self._polls:
-            poller = Poller(self.wiring, self._stop, threads=1)
+        if poller is not None:
             self._poller = threading.Thread(target=poller.run, name="poller", daemon=True)
             self._poller.start()
 

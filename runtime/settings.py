@@ -30,6 +30,9 @@ noticed, and a person can look at what happened."""
 SHORTEST_BODIES = timedelta(days=1)
 """How long requests and answers are kept at least: what is looked up tomorrow is compared with them."""
 
+SHORTEST_FEED = timedelta(days=7)
+"""How long news are kept at least: a reader that stood still over a weekend goes on without a gap."""
+
 SHORTEST_INTERVAL = timedelta(minutes=1)
 """How often a collection may be polled at most: nine of them twice over are 20 calls a minute."""
 
@@ -69,6 +72,10 @@ KNOWN = (
     "PILLARBOX_NAMESPACE",
     "PILLARBOX_KEEP_ENTRIES",
     "PILLARBOX_KEEP_BODIES",
+    "PILLARBOX_KEEP_FEED",
+    "PILLARBOX_KEEP_UNREAD",
+    "PILLARBOX_KEEP_GONE",
+    "PILLARBOX_SUBSCRIBERS",
 )
 
 
@@ -138,6 +145,10 @@ class Settings:
     deadline: timedelta = timedelta(seconds=30)
     keep_entries: timedelta = timedelta(days=400)
     keep_bodies: timedelta = timedelta(days=90)
+    keep_feed: timedelta = timedelta(days=90)
+    keep_unread: timedelta = timedelta(days=400)
+    keep_gone: timedelta = timedelta(days=400)
+    subscribers: tuple[str, ...] = ()
     breaker_failures: int = 10
     breaker_within: timedelta = timedelta(seconds=60)
     offpeak: str = "22:00-06:00"
@@ -169,6 +180,10 @@ class Settings:
             deadline=_duration(given, "PILLARBOX_DEADLINE", "30s"),
             keep_entries=_duration(given, "PILLARBOX_KEEP_ENTRIES", "400d"),
             keep_bodies=_duration(given, "PILLARBOX_KEEP_BODIES", "90d"),
+            keep_feed=_duration(given, "PILLARBOX_KEEP_FEED", "90d"),
+            keep_unread=_duration(given, "PILLARBOX_KEEP_UNREAD", "400d"),
+            keep_gone=_duration(given, "PILLARBOX_KEEP_GONE", "400d"),
+            subscribers=_subscribers(given),
             breaker_failures=failures,
             breaker_within=within,
             offpeak=_offpeak(given),
@@ -220,6 +235,17 @@ class Settings:
             raise InvalidSettings(
                 f"PILLARBOX_KEEP_BODIES is {written(self.keep_bodies)}; it cannot be longer than "
                 f"PILLARBOX_KEEP_ENTRIES, {written(self.keep_entries)}"
+            )
+        for name, length in (("FEED", self.keep_feed), ("GONE", self.keep_gone)):
+            if length < SHORTEST_FEED:
+                raise InvalidSettings(
+                    f"PILLARBOX_KEEP_{name} is {written(length)}; it must be "
+                    f"{written(SHORTEST_FEED)} or longer"
+                )
+        if self.keep_unread < self.keep_feed:
+            raise InvalidSettings(
+                f"PILLARBOX_KEEP_UNREAD is {written(self.keep_unread)}; it cannot be shorter than "
+                f"PILLARBOX_KEEP_FEED, {written(self.keep_feed)}"
             )
 
     def _check_polls(self) -> None:
@@ -407,6 +433,18 @@ def _namespace(given: Mapping[str, str]) -> str:
             f"PILLARBOX_NAMESPACE is {name!r}; use a to z, digits, - and _, at most 40"
         )
     return name
+
+
+def _subscribers(given: Mapping[str, str]) -> tuple[str, ...]:
+    text = given.get("PILLARBOX_SUBSCRIBERS") or ""
+    names = [one.strip() for one in text.split(",") if one.strip()]
+    for one in names:
+        if not all(part.isidentifier() for part in one.split(".")):
+            raise InvalidSettings(
+                f"PILLARBOX_SUBSCRIBERS names {one!r}; write modules with commas between, such as "
+                "our_app.handlers"
+            )
+    return tuple(dict.fromkeys(names))
 
 
 def _offpeak(given: Mapping[str, str]) -> str:

@@ -8,11 +8,14 @@ from datetime import timedelta
 import dramatiq
 import structlog
 
+from inbox.subscribers import check_subjects, load
 from runtime.broker import Doorbell
+from runtime.log import named
 from runtime.loop import run_every
 from workers import poll
 from workers.heartbeat import Heart
 from workers.poll import ACTOR, QUEUE, Polls
+from workers.subscribers import Subscribers
 from workers.timetable import Ring, Timetables
 from workers.wiring import Wiring
 from workers.worker import IDLE_MS, STOP_MS
@@ -48,6 +51,8 @@ class Poller:
         self._worker = dramatiq.Worker(self._broker, worker_timeout=IDLE_MS, worker_threads=threads)
         self._worker.queue_prefetch = threads
         self._tables = Timetables(wiring, self._ring)
+        self._tellers = [wiring.teller(one) for one in wiring.settings.destinations]
+        self._subscribers = subscribers_of(wiring, stop)
         self._round_at = time.monotonic()
         self._rung = 0
         self._heart = Heart(
@@ -67,6 +72,8 @@ class Poller:
         for pace in self._wiring.paces.values():
             threading.Thread(target=pace.prepare, name="quota", daemon=True).start()
         self._worker.start()
+        if self._subscribers is not None:
+            self._subscribers.start()
         self._heart.start()
         logger.info("poller_ready", threads=len(self._worker.workers))
 
@@ -74,6 +81,8 @@ class Poller:
         """Take nothing new, and let what is in hand come to its next page."""
         self._heart.stop()
         self._worker.stop(timeout=STOP_MS)
+        if self._subscribers is not None:
+            self._subscribers.stop(STOP_MS)
         logger.info("poller_stopped")
 
     @property
@@ -82,8 +91,13 @@ class Poller:
         return list(self._worker.consumers.values())
 
     def run_once(self) -> int:
-        """Make one round of the timetable; it rests after each, whatever it found."""
+        """Make one round of the timetable and the feed; it rests after each, whatever it found."""
         self._rung += self._tables.run_once()
+        for one in (*self._tellers, *filter(None, [self._subscribers])):
+            try:
+                one.run_once()
+            except Exception as error:
+                logger.error("round_failed", **named(error))
         self._round_at = time.monotonic()
         return 0
 
@@ -104,5 +118,24 @@ class Poller:
         rounds = now - self._round_at < STANDS_STILL_S
         working = all(one.is_alive() for one in [*self._worker.workers, *self.consumers])
         hang = self._hands.held(self._longest) >= self._threads
+        telling = self._subscribers is None or self._subscribers.gets_on(STANDS_STILL_S)
+        alive = fetching and rounds and working and not hang and telling
         # Bound anew, the settings of this process may be another API's: it ends, and is started again.
-        return fetching and rounds and working and not hang and not self._wiring.bound_anew
+        return alive and not self._wiring.bound_anew
+
+
+def subscribers_of(wiring: Wiring, stop: threading.Event) -> Subscribers | None:
+    """Import the handlers of the feed; None where there are none. Raises `InvalidSettings`."""
+    found = load(wiring.settings.subscribers)
+    if not found:
+        return None
+    now = wiring.clock.now()
+    check_subjects(
+        found,
+        [
+            source.name
+            for one in wiring.settings.destinations
+            for source in wiring.contract(one).sources(now)
+        ],
+    )
+    return Subscribers(wiring, found, stop)

@@ -8,7 +8,7 @@ import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
 import structlog
@@ -18,9 +18,11 @@ from gateway.answers import Answer, Failure, outcome
 from gateway.client import Client, usable_key
 from gateway.errors import GatewayError
 from gateway.registry import contract_named
+from inbox import retention
 from inbox.poll import Pacing, Reader
+from inbox.settling import Fates, Teller
 from inbox.window import Everything, From, Start
-from outbox import bindings, entries
+from outbox import bindings, entries, fates
 from outbox.bindings import Binding
 from outbox.delivery import Deliverer, MakeCall
 from outbox.gates import Gates
@@ -28,7 +30,7 @@ from outbox.rebind import held_words
 from outbox.relay import Relay, Ring
 from outbox.retry import Timing
 from outbox.standing import Breaker
-from outbox.upkeep import Retention, Upkeep
+from outbox.upkeep import Prune, Retention, Upkeep
 from runtime import redis as runtime_redis
 from runtime.broker import Doorbell
 from runtime.clock import Clock, clock_of
@@ -50,6 +52,10 @@ logger = structlog.get_logger(__name__)
 
 QUEUE = "deliver"
 ACTOR = "deliver"
+
+LOOK_ASIDE = timedelta(seconds=10)
+"""How often it is looked for records that were set aside since: every entry of those that are is looked
+at. What heals sooner than this is told only how it ended."""
 
 
 @dataclass(frozen=True)
@@ -178,8 +184,37 @@ class Wiring:
 
     def upkeep(self) -> Upkeep:
         """What prunes this database."""
-        kept = Retention(entries=self.settings.keep_entries, bodies=self.settings.keep_bodies)
-        return Upkeep(database=self.database, clock=self.clock, retention=kept)
+        settings = self.settings
+        kept = retention.Kept(
+            feed=settings.keep_feed, unread=settings.keep_unread, gone=settings.keep_gone
+        )
+        return Upkeep(
+            database=self.database,
+            clock=self.clock,
+            retention=Retention(entries=settings.keep_entries, bodies=settings.keep_bodies),
+            also=(
+                Prune(
+                    name="feed",
+                    some=lambda open_: retention.prune_feed(open_, kept, self.clock.now()),
+                ),
+                Prune(
+                    name="remote_record",
+                    some=lambda open_: retention.prune_gone(open_, kept, self.clock.now()),
+                ),
+            ),
+        )
+
+    def teller(self, destination: Destination) -> Teller:
+        """What tells the feed of a destination what became of local events."""
+        return Teller(
+            database=self.database,
+            clock=self.clock,
+            destination=destination.name,
+            sorts=(
+                Fates(any=fates.any_closed, claim=fates.claim_closed),
+                Fates(any=fates.any_aside, claim=fates.claim_aside, every=LOOK_ASIDE),
+            ),
+        )
 
     def gates(self, destination: Destination) -> Gates:
         """The gates before a destination, and what names the key it uses."""

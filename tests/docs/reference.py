@@ -188,6 +188,17 @@ SETTINGS: Sequence[tuple[str, str, str]] = (
     ("PILLARBOX_KEEP_BODIES", "90d",
      "How long the bodies of requests and answers are kept; 1d at least. Those of a record that waits "
      "for a person, or is in doubt, stay."),
+    ("PILLARBOX_KEEP_FEED", "90d",
+     "How long news of the feed are kept once every handler has read them; 7d at least. Who reads over "
+     "HTTP or in SQL and comes later begins again."),
+    ("PILLARBOX_KEEP_UNREAD", "400d",
+     "How long news are kept that a handler has not read. One that stands still for longer is held, and "
+     "begins again."),
+    ("PILLARBOX_KEEP_GONE", "400d",
+     "How long the mirror keeps what is gone there, and what was held and is read again; 7d at least."),
+    ("PILLARBOX_SUBSCRIBERS", "",
+     "Modules with handlers of the feed, with commas between, such as `our_app.handlers`. The poller "
+     "imports them."),
     ("PILLARBOX_BREAKER", "10/60",
      "After so many calls in a row that failed within that many seconds, a destination is left alone for 30 s to 5 min: failures/seconds."),
     ("PILLARBOX_OFFPEAK", "22:00-06:00",
@@ -609,8 +620,9 @@ TABLES: Mapping[str, str] = {
     "remote_record": "The mirror: each remote thing as it was last read.",
     "alias": "Ids that were merged into others there.",
     "held_row": "A row that could not be read or applied, and why; none of its content.",
-    "feed": "What changed there, in order, for local systems to read.",
-    "feed_end": "The last position of each feed.",
+    "feed": "What changed there, and what became of local events, in order, for local systems to read.",
+    "feed_end": "From where to where each feed is kept.",
+    "subscriber": "How far each handler of the feed is.",
     "request_log": "Every read, committed before it is made.",
     "drift": "What a full sync found different, until somebody says what is right.",
 }
@@ -695,6 +707,10 @@ LOG_EVENTS: Mapping[str, tuple[str, str]] = {
     "gate_opened": ("info", "the probe passed; calls go on"),
     "late_settle": ("warning", "an answer came when another already held the record; only the attempt was written"),
     "redis_unfit": ("warning", "Redis answers, but it may drop what it keeps, is full, or takes no writes"),
+    "subscribers_ready": ("info", "a poller has imported the handlers of the feed, and calls them"),
+    "handler_failed": ("warning", "a handler of the feed raised; it is told the same again later, and what comes after that waits"),
+    "handler_held": ("error", "a handler of the feed failed too often, or what it had not read is not kept any more; a person lets it go on"),
+    "telling_failed": ("error", "a handler could not be called; it is called again when its lease ends"),
     "rings_not_delivered": ("warning", "Redis did not take the messages; they are rung again"),
     "fold_failed": ("error", "entries could not be folded together; they are folded one by one, and the one at fault is put in front of a person"),
     "delivery_failed": ("error", "a delivery ended with an error; the record is taken up again when its lease ends"),

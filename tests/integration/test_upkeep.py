@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from outbox import attempts, upkeep
-from outbox.upkeep import Retention, Upkeep
+from outbox.upkeep import Prune, Retention, Upkeep
 from schema.events import Event, decode
 from schema.outcomes import Blame, Refused
 from schema.states import RecordState
@@ -132,3 +132,19 @@ def test_the_next_sweep_comes_an_hour_later(delivered: Outbox) -> None:
     assert not keeper.step()
     delivered.wait(seconds=1)
     assert keeper.step()
+
+
+def test_what_is_pruned_besides_is_pruned_in_steps_until_nothing_is_left(outbox: Outbox) -> None:
+    left = [3, 3, 1, 0]
+    keeper = Upkeep(
+        database=outbox.database,
+        clock=outbox.clock,
+        retention=KEEP,
+        also=[Prune(name="feed", some=lambda connection: left.pop(0))],
+    )
+    steps = 0
+    while keeper.step():
+        steps += 1
+        outbox.wait(seconds=upkeep.PAUSE_S)
+
+    assert (steps, left) == (4, [])
