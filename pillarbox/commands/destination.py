@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from console.views import london
 from gateway.registry import contract_named
+from inbox.forgetting import forget
 from outbox import bindings, rebind
 from outbox.bindings import Binding, Standing
 from pillarbox.commands.common import (
@@ -346,6 +347,13 @@ def _rebind(
             live=wiring.is_here(one),
             last_record=unknown_records.last_id(connection, one.name),
         )
+        forgotten = forget(
+            connection,
+            one.name,
+            contract_named(wanted.contract).sources(now),
+            page_size=wiring.settings.poll_page_size,
+            now=now,
+        )
         write_down(
             connection,
             actor=actor(),
@@ -354,7 +362,12 @@ def _rebind(
             now=now,
             reason=reason,
             before={**asdict(was), "live": stands.live_since is not None},
-            after={**asdict(wanted), "live": wiring.is_here(one), "records": expected},
+            after={
+                **asdict(wanted),
+                "live": wiring.is_here(one),
+                "records": expected,
+                "forgotten": asdict(forgotten),
+            },
         )
 
 
