@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from benchmarks.ground import Statements, postgresql, sqlite
 from benchmarks.result import Line, Peer, Result, median
 from producers import emit
-from producers.append import COLUMNS
+from records.append import COLUMNS
 from runtime.database import Database, database_url
 from schema.events import Event, ScheduleChanged, encode_payload
 from schema.tables import outbox_entry

@@ -277,10 +277,12 @@ def story(
     for deed in people:
         why = f": {deed['reason']}" if deed["reason"] else ""
         told.append((deed["at"], "person", f"{deed['actor']}, {_plain(deed['action'])}{why}"))
-    if record.problem is not None and record.problem.at is not None:
+    problem = record.problem
+    # Of a refusal the call itself tells.
+    if problem is not None and problem.at is not None and problem.status is None:
         what = "held" if record.state is RecordState.HELD else "set aside"
-        line = f"{what}, {_plain(record.problem.reason)}: {record.problem.detail}"
-        told.append((record.problem.at, "aside", line))
+        line = f"{what}, {_plain(problem.reason)}: {problem.detail}"
+        told.append((problem.at, "aside", line))
     return sorted(told, key=lambda line: (line[0], _ORDER.index(line[1])))
 
 

@@ -162,7 +162,7 @@ def _apply(
     known = mirror.known(connection, reading.destination, reading.source, ids)
     found = _sort(rows, known, reading)
     changes = [(change.row, change.before) for change in found.changes.values()]
-    mirror.write(connection, reading, changes)
+    mirror.write(connection, reading, changes, named_by=listener.source.named_by)
     mirror.seen_again(connection, reading, list(found.same))
     mirror.stamp_again(connection, reading, found.touched)
     mirror.clear_held(connection, reading, ids)

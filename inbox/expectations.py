@@ -29,6 +29,7 @@ def overdue(one: Record, *, now: datetime, after: timedelta) -> Problem | None:
                 field=name,
                 detail=f"{name} was to become {expected.value}, said on "
                 f"{expected.since:%Y-%m-%d}, and is not; ask the school whether it knows",
+                at=now,
             )
     return None
 

@@ -14,7 +14,15 @@ from sqlalchemy import Connection, Table, delete, update
 from inbox import checkpoints, feed, walk
 from inbox.news import Item
 from schema.inbox import DriftState, News, RunKind, RunState, Trigger
-from schema.incoming_tables import alias, checkpoint, drift, held_row, poll_run, remote_record
+from schema.incoming_tables import (
+    alias,
+    checkpoint,
+    drift,
+    held_row,
+    poll_run,
+    remote_record,
+    remote_word,
+)
 from schema.sources import Source
 
 BOUND_ANEW = "bound anew"
@@ -53,6 +61,7 @@ def forget(
         )
     )
     mirrored = _empty(connection, remote_record, destination)
+    _empty(connection, remote_word, destination)
     _empty(connection, alias, destination)
     _empty(connection, held_row, destination)
     again = [one for one in sources if one.name in read_before]

@@ -83,7 +83,7 @@ def _move(
     moved = one.but(remote_id=RemoteId(new_id), revision=one.revision + 1)
     moved = moved.but(serial_key=listener.contract.serial_key(moved))
     if not store.link(connection, moved, RemoteId(new_id), moved.role or "", reading.now):
-        moved = held_twice(moved)
+        moved = held_twice(moved, reading.now)
     readings.unlink(connection, one)
     store.update_all(connection, [moved])
     logger.info(

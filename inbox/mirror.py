@@ -10,11 +10,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
 
+from inbox.words import words_of
 from runtime.bulk import among, insert_many, update_many
 from schema.fingerprint import Json, fingerprint
-from schema.incoming_tables import alias, held_row, remote_record
+from schema.incoming_tables import alias, held_row, remote_record, remote_word
 from schema.sources import Row
 
 KEY = ("destination", "source", "remote_id")
@@ -120,13 +121,113 @@ def known(
 
 
 def write(
-    connection: Connection, reading: Reading, rows: Sequence[tuple[Row, Known | None]]
+    connection: Connection,
+    reading: Reading,
+    rows: Sequence[tuple[Row, Known | None]],
+    *,
+    named_by: Sequence[str] = (),
 ) -> None:
-    """Write rows as they were read now; each id once."""
+    """Write rows as they were read now; each id once. They are found by the fields *named_by*."""
     fresh = [_row(reading, row, None) for row, before in rows if before is None]
     insert_many(connection, remote_record, fresh)
     changed = [_row(reading, row, before) for row, before in rows if before is not None]
     update_many(connection, remote_record, changed, key=KEY)
+    if named_by:
+        _name(connection, reading, rows, named_by)
+
+
+def _name(
+    connection: Connection,
+    reading: Reading,
+    rows: Sequence[tuple[Row, Known | None]],
+    named_by: Sequence[str],
+) -> None:
+    """Keep the words of rows whose name, number or address is another than before."""
+    fresh: list[dict[str, Any]] = []
+    for row, before in rows:
+        words = words_of(row.content, named_by)
+        known_by = frozenset[str]() if before is None else words_of(before.content, named_by)
+        fresh += [
+            {"destination": reading.destination, "word": word, "remote_id": row.id}
+            for word in sorted(words - known_by)
+        ]
+        if gone := known_by - words:
+            connection.execute(
+                delete(remote_word).where(
+                    remote_word.c.destination == reading.destination,
+                    remote_word.c.remote_id == row.id,
+                    remote_word.c.word.in_(sorted(gone)),
+                )
+            )
+    insert_many(connection, remote_word, fresh)
+
+
+def search(
+    connection: Connection, destination: str, words: Sequence[str], *, limit: int = 20
+) -> list[str]:
+    """Find remote things that have, for each of *words*, one that begins with it; ids, in order."""
+    if not words:
+        return []
+    longest, *others = sorted(words, key=len, reverse=True)
+    also = [remote_word.alias() for _ in others]
+    query = select(remote_word.c.remote_id).where(
+        remote_word.c.destination == destination,
+        _begins(remote_word.c.word, longest),
+        *(
+            select(other.c.word)
+            .where(
+                other.c.destination == destination,
+                other.c.remote_id == remote_word.c.remote_id,
+                _begins(other.c.word, word),
+            )
+            .exists()
+            for word, other in zip(others, also, strict=True)
+        ),
+    )
+    rows = connection.execute(query.distinct().order_by(remote_word.c.remote_id).limit(limit))
+    return [remote_id for (remote_id,) in rows]
+
+
+def _begins(column: ColumnElement[str], word: str) -> ColumnElement[bool]:
+    # By code points, as the index is: what begins with a word lies between it and its last follower.
+    return and_(column >= word, column < word + "\U0010ffff")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirrored:
+    """A remote thing as it was last read."""
+
+    source: str
+    remote_id: str
+    content: Mapping[str, Json]
+    first_seen: datetime
+    last_seen: datetime
+    gone_since: datetime | None
+
+
+def read(
+    connection: Connection, destination: str, sources: Sequence[str], ids: Sequence[str]
+) -> dict[str, Mirrored]:
+    """Read remote things of some sources by id; of one in several, the first source's."""
+    if not ids or not sources:
+        return {}
+    rows = connection.execute(
+        select(
+            remote_record.c.source,
+            remote_record.c.remote_id,
+            remote_record.c.content,
+            remote_record.c.first_seen,
+            remote_record.c.last_seen,
+            remote_record.c.gone_since,
+        ).where(
+            remote_record.c.destination == destination,
+            remote_record.c.source.in_(sources),
+            among(connection, remote_record.c.remote_id, list(ids)),
+        )
+    )
+    found = [Mirrored(**row) for row in rows.mappings()]
+    found.sort(key=lambda one: sources.index(one.source), reverse=True)
+    return {one.remote_id: one for one in found}
 
 
 def _row(reading: Reading, row: Row, before: Known | None) -> dict[str, Any]:

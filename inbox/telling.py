@@ -239,14 +239,15 @@ def _linked(connection: Connection, before: Record, after: Record, now: datetime
         return after
     if store.link(connection, after, RemoteId(remote_id), after.role or "", now):
         return after
-    return held_twice(after)
+    return held_twice(after, now)
 
 
-def held_twice(record: Record) -> Record:
+def held_twice(record: Record, now: datetime) -> Record:
     """Hold a record whose remote thing another record has already."""
     problem = Problem(
         reason=Reason.SAME_PERSON_TWICE,
         detail="another local record has this remote thing already",
+        at=now,
     )
     return record.but(
         state=RecordState.HELD,

@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 
 from outbox import entries
 from outbox.admission import Aside, Decision, Go, Park, agreeing, decide
-from outbox.errors import NotAside, NotForOverride
+from outbox.errors import DoesNotFit, NotAside, NotForOverride
+from outbox.saying import check_seen, in_front_of, locked
 from records import store
 from records.codec import problem_json
 from records.conflict import conflicts
@@ -22,7 +23,7 @@ from records.fold import Folded, release
 from runtime.audit import write_down
 from schema.contract import Contract
 from schema.record import Record
-from schema.states import DOUBTS, Reason, RecordState
+from schema.states import DOUBTS, LEASED, Reason, RecordState
 
 NEEDS_MORE_THAN_A_WORD: Mapping[Reason, str] = {
     Reason.VOID_FIRST: "emit declaration_voided, then the claim anew",
@@ -52,18 +53,6 @@ Deed: TypeAlias = tuple[str, str]
 """How it is called in the audit trail, and why it was done."""
 
 
-def listed(
-    connection: Connection,
-    destination: str,
-    *,
-    reason: Reason | None = None,
-    after: int = 0,
-    limit: int = 100,
-) -> list[Record]:
-    """List the records that wait for a person, by id: dead, held, and doubts nobody can look up."""
-    return store.list_aside(connection, destination, reason=reason, after=after, limit=limit)
-
-
 def replay(
     connection: Connection,
     record_id: int,
@@ -72,12 +61,15 @@ def replay(
     actor: str,
     reason: str,
     now: datetime,
+    seen: int | None = None,
 ) -> Replay:
     """Bring a record up to date from what it wants, with fresh tries; what is locked stays locked.
 
-    Raises `NotAside`. Where it would only be set aside again nothing is written.
+    Raises `NotAside`, and `Overtaken` where something newer was asked for; *seen* is the revision that
+    the person has before him. Where it would only be set aside again nothing is written. What was
+    expected there and never came is waited for anew.
     """
-    record, kin = _aside(connection, record_id)
+    record, kin = in_front_of(connection, record_id, seen=seen)
     folded = Folded(record=replayed(record, now))
     told = _told(record, folded.record, kin, contract, now)
     if told.goes_on:
@@ -93,12 +85,13 @@ def override(
     actor: str,
     reason: str,
     now: datetime,
+    seen: int | None = None,
 ) -> Replay:
     """Send what was refused, or what is in conflict, all the same, on a named person's word.
 
-    Raises `NotAside`, and `NotForOverride` where sending is not what helps.
+    Raises `NotAside`, `Overtaken`, and `NotForOverride` where sending is not what helps.
     """
-    record, kin = _aside(connection, record_id)
+    record, kin = in_front_of(connection, record_id, seen=seen)
     folded = overridden(record, contract, now)
     freed = [_unlocked(one, record) for one in kin]
     told = _told(record, folded.record, freed, contract, now)
@@ -107,10 +100,64 @@ def override(
     return told
 
 
+def look(
+    connection: Connection,
+    record_id: int,
+    contract: Contract,
+    *,
+    actor: str,
+    reason: str,
+    now: datetime,
+    seen: int | None = None,
+) -> Replay:
+    """Have a record looked up there now: the relay dispatches it, and nothing is sent before.
+
+    What is then known decides what comes next: what was refused stays refused, what was given up is
+    tried again where it is not there. For records in step too. Raises `NotAside` while a call is under
+    way, `DoesNotFit` where there is nothing that could be looked up, `Overtaken`.
+    """
+    record, kin = locked(connection, record_id)
+    check_seen(record, seen)
+    if record.state in LEASED:
+        raise NotAside(f"a call for {record.key} is under way; look again in a moment")
+    folded = Folded(record=looked_at(record, now))
+    told = _told(record, folded.record, kin, contract, now)
+    if not isinstance(told.decision, Go) or told.decision.call.request.writes:
+        raise DoesNotFit(f"nothing can be looked up for {record.key}: {in_words(told.decision)}")
+    _write(connection, told, folded, ("looked_up", reason), actor=actor, now=now)
+    return told
+
+
+def looked_at(record: Record, now: datetime) -> Record:
+    """Give a record as it is when its next call is a look-up, due now."""
+    doubtful = record.mark is not None
+    return record.but(
+        state=RecordState.IN_DOUBT if doubtful else RecordState.WAITING,
+        reason=record.reason if doubtful and record.reason in DOUBTS else _looking(record),
+        look_first=True,
+        due_at=now,
+        waits_for=None,
+        revision=record.revision + 1,
+    )
+
+
+def _looking(record: Record) -> Reason:
+    return Reason.LOOK_FIRST if record.mark is None else Reason.NO_ANSWER
+
+
 def replayed(record: Record, now: datetime) -> Record:
     """Give a record as it is with fresh tries: due now. A doubt is to be looked up again."""
+    if record.reason is Reason.UNCONFIRMED and not record.changed:
+        return _waits_again(record, now)
     fresh = record.but(
-        tries=0, takes=0, calls=0, allowance=None, first_try_at=None, due_at=now, waits_for=None
+        tries=0,
+        takes=0,
+        calls=0,
+        allowance=None,
+        first_try_at=None,
+        due_at=now,
+        waits_for=None,
+        revision=record.revision + 1,
     )
     if record.mark is None:
         return fresh.but(
@@ -150,9 +197,20 @@ def overridden(record: Record, contract: Contract, now: datetime) -> Folded:
         path=tuple(replace(move, explicit=True) for move in freed.record.path),
         path_base=str(status) if status is not None and freed.record.path else None,
         problem=None,
-        revision=record.revision + 1,
     )
     return replace(freed, record=replayed(sent, now))
+
+
+def _waits_again(record: Record, now: datetime) -> Record:
+    """Wait anew for what was expected there."""
+    expected = {name: replace(one, since=now) for name, one in record.expected.items()}
+    return record.but(
+        state=RecordState.IN_STEP,
+        reason=None,
+        problem=None,
+        expected=expected,
+        revision=record.revision + 1,
+    )
 
 
 def _denied(record: Record) -> bool:
@@ -165,24 +223,6 @@ def _unlocked(one: Record, record: Record) -> Record:
     same = (one.key.kind, one.key.part) == (record.key.kind, record.key.part)
     # Counted as a change: whoever has it in hand must not write the locks back.
     return one.but(locks={}, revision=one.revision + 1) if same and one.locks else one
-
-
-def _aside(connection: Connection, record_id: int) -> tuple[Record, Sequence[Record]]:
-    """Read a record that waits for a person, and its kin, locked."""
-    found = store.by_id(connection, record_id)
-    if found is None:
-        raise NotAside(f"there is no record {record_id}")
-    family = store.of_families(connection, found.destination, [found.family], lock=True)
-    record = next(one for one in family if one.id == record_id)
-    if not is_aside(record):
-        raise NotAside(f"{record.key} is {record.state.value}; it waits for no person")
-    return record, [one for one in family if one.id != record_id]
-
-
-def is_aside(record: Record) -> bool:
-    """Whether nothing goes on with a record without a person or a newer event."""
-    doubt = record.state is RecordState.IN_DOUBT and record.due_at is None
-    return doubt or record.state in (RecordState.HELD, RecordState.DEAD)
 
 
 def _told(
@@ -204,12 +244,13 @@ def _write(
         subject=str(told.before.key),
         now=now,
         reason=reason,
-        before=_standing(told.before),
+        before=standing(told.before),
         after={"comes_next": in_words(told.decision)},
     )
 
 
-def _standing(record: Record) -> dict[str, Any]:
+def standing(record: Record) -> dict[str, Any]:
+    """Say how a record stands, for the audit trail."""
     return {
         "state": record.state.value,
         "reason": None if record.reason is None else record.reason.value,

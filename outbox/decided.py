@@ -46,8 +46,8 @@ def settled_without_call(
 
 
 def _dated(problem: Problem, now: datetime) -> Problem:
-    """Say since when it stands aside; what a call said has the call's time."""
-    return problem if problem.status is not None else replace(problem, at=problem.at or now)
+    """Say since when it stands aside; what a call said has the call's time already."""
+    return replace(problem, at=problem.at or now)
 
 
 def _if_settled(one: Record, now: datetime) -> Record:
@@ -58,6 +58,7 @@ def _if_settled(one: Record, now: datetime) -> Record:
     problem = Problem(
         reason=Reason.DOES_NOT_SETTLE,
         detail=f"{fields} still differs, but there is nothing that could be sent for it",
+        at=now,
     )
     return one.but(state=RecordState.HELD, reason=problem.reason, problem=problem, due_at=None)
 

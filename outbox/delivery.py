@@ -542,7 +542,7 @@ class Deliverer:
             if taken.record.missing and written.reason is Reason.SAME_PERSON_TWICE:
                 # Not followed: what is there is another record's, and says nothing of this one.
                 ended = Folded(record=record)
-                written = _twice(record.but(missing=False, look_first=False))
+                written = _twice(record.but(missing=False, look_first=False), now)
             attempts.settle_with(
                 connection,
                 attempt,
@@ -600,7 +600,7 @@ class Deliverer:
         if not taken.call.request.writes:
             found = _followed(record, outcome)
             return (
-                Folded(record=not_merged(record))
+                Folded(record=not_merged(record, now))
                 if found is None
                 else self._read(taken, found, outcome, now)
             )
@@ -639,7 +639,7 @@ class Deliverer:
         sent = folded.record.but(creates=record.creates + 1)
         if sent.creates < CREATES:
             return replace(folded, record=sent)
-        return replace(folded, record=bury(sent, sent_too_often(done)))
+        return replace(folded, record=bury(sent, replace(sent_too_often(done), at=now)))
 
     def _may_be_done(self, record: Record, after_it: Record) -> str | None:
         """Name the create that was in doubt, and that a look-up did not show."""
@@ -657,14 +657,15 @@ class Deliverer:
             return record
         if store.link(connection, record, remote_id, record.role or "", now):
             return record
-        return _twice(record.but(remote_id=None))
+        return _twice(record.but(remote_id=None), now)
 
 
-def _twice(record: Record) -> Record:
+def _twice(record: Record, now: datetime) -> Record:
     """Hold a record whose remote thing another record has."""
     problem = Problem(
         reason=Reason.SAME_PERSON_TWICE,
         detail="another local record has this remote thing already",
+        at=now,
     )
     return bury(record, problem, state=RecordState.HELD)
 

@@ -253,6 +253,22 @@ def of_record(connection: Connection, record_id: int) -> list[Entry]:
     return [_entry(row) for row in rows]
 
 
+def coming(
+    connection: Connection, destination: str, source_ids: Sequence[str]
+) -> Mapping[str, EntryId]:
+    """Find the latest entry of each of these local things that no relay has folded yet."""
+    rows = connection.execute(
+        select(outbox_entry.c.source_id, func.max(outbox_entry.c.id))
+        .where(
+            outbox_entry.c.state == EntryState.NEW.value,
+            outbox_entry.c.destination == destination,
+            among(connection, outbox_entry.c.source_id, list(source_ids)),
+        )
+        .group_by(outbox_entry.c.source_id)
+    )
+    return {source_id: EntryId(latest) for source_id, latest in rows}
+
+
 def list_entries(
     connection: Connection,
     *,

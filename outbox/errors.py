@@ -3,7 +3,10 @@
 OutboxError
 ├── QuotaAway         wait: nobody may call until the quota can be asked again
 ├── NotAside          a person's word about a record that waits for no person
-└── NotForOverride    a person's word where sending all the same is not what helps
+├── Overtaken         a person's word that something newer, or somebody else, came before
+├── DoesNotFit        a person's word that is not what helps a record as it stands
+│   └── NotForOverride    sending all the same is not what helps
+└── NotRestorable     what was discarded cannot be asked for again
 """
 
 
@@ -19,5 +22,17 @@ class NotAside(OutboxError):
     """The record is not there, or goes on by itself."""
 
 
-class NotForOverride(OutboxError):
+class Overtaken(OutboxError):
+    """Something newer was asked for or accepted, or another person was first; says what."""
+
+
+class DoesNotFit(OutboxError):
+    """Not what helps this record as it stands; says what does."""
+
+
+class NotForOverride(DoesNotFit):
     """Sending it all the same would be refused, or wrong; says what helps instead."""
+
+
+class NotRestorable(OutboxError):
+    """What was discarded cannot be asked for again; says why."""

@@ -246,7 +246,7 @@ class Folding:
             if before is not None and before.remote_id is not None:
                 store.unlink(self._connection, one)
         taken = store.link_all(self._connection, linked, self._now)
-        refused = [_held_twice(refuse_link(one)) for one in taken]
+        refused = [_held_twice(refuse_link(one), self._now) for one in taken]
         store.update_all(self._connection, refused)
         for one in refused:
             self._closed.pop(one.stamps[LINK].entry, None)  # it stands in front of a person now
@@ -291,11 +291,12 @@ def _same_slot(one: RecordKey, other: RecordKey) -> bool:
     return (one.kind, one.source_id, one.part) == (other.kind, other.source_id, other.part)
 
 
-def _held_twice(one: Record) -> Record:
+def _held_twice(one: Record, now: datetime) -> Record:
     problem = Problem(
         reason=Reason.SAME_PERSON_TWICE,
         field="participant_id",
         detail="another local record is linked to this remote thing already",
+        at=now,
     )
     waits = one.but(oldest_entry=min(one.entries(), default=None))
     if one.state in BUSY:

@@ -145,7 +145,7 @@ def lapse(record: Record, *, timing: Timing, now: datetime) -> Record:
     """
     if record.state is RecordState.TAKEN and record.takes >= TAKES:
         detail = f"{record.takes} workers in a row ended while they had this record"
-        return bury(record, Problem(reason=Reason.EXHAUSTED, detail=detail))
+        return bury(record, Problem(reason=Reason.EXHAUSTED, detail=detail, at=now))
     if record.mark is not None:
         doubtful = put_off(record, Reason.LEASE_RAN_OUT, timing.safe_to_look(record.mark))
         return doubtful.but(look_first=True, due_at=max(now, doubtful.due_at or now))
@@ -201,12 +201,16 @@ def _rule(outcome: Outcome, record: Record, asked: _Asked, moment: Moment) -> Re
             return bury(
                 record,
                 Problem(
-                    reason=Reason.INVALID_HERE, detail=detail, field=field, operation=call.operation
+                    reason=Reason.INVALID_HERE,
+                    detail=detail,
+                    field=field,
+                    operation=call.operation,
+                    at=moment.now,
                 ),
             )
         case Conflict(field=field, base=base, ours=ours, theirs=theirs):
             both = both_changed(field, base, ours, theirs)
-            return bury(record, replace(both, operation=call.operation))
+            return bury(record, replace(both, operation=call.operation, at=moment.now))
         case _:
             raise TypeError(f"{type(outcome).__name__} is settled elsewhere")
 
@@ -252,7 +256,10 @@ def _failed(record: Record, call: Call, detail: str, moment: Moment) -> Record:
     tried = record.but(tries=tries, first_try_at=since, takes=0)
     if record.mark is None and tries >= TRIES and moment.now - since >= PATIENCE:
         tired = f"failed {tries} times since {since:%Y-%m-%d %H:%M} UTC: {detail}"
-        return bury(tried, Problem(reason=Reason.EXHAUSTED, detail=tired, operation=call.operation))
+        exhausted = Problem(
+            reason=Reason.EXHAUSTED, detail=tired, operation=call.operation, at=moment.now
+        )
+        return bury(tried, exhausted)
     waiting = put_off(tried, Reason.BACKOFF, moment.now + backoff(tries, moment.dice))
     failure = Problem(reason=Reason.BACKOFF, detail=detail, operation=call.operation)
     return waiting if record.problem is not None else waiting.but(problem=failure)
@@ -283,6 +290,7 @@ def _refused(record: Record, asked: _Asked, outcome: Refused, moment: Moment) ->
         field=outcome.refusals[0].title if outcome.refusals else None,
         operation=call.operation,
         status=outcome.status,
+        at=moment.now,
     )
     if not call.request.writes:
         return _ask_for_a_merge(record, outcome, problem, moment) or bury(record, problem)
@@ -313,7 +321,7 @@ def _ask_for_a_merge(
     return looking.but(look_first=True, missing=True, problem=problem, takes=0)
 
 
-def not_merged(record: Record) -> Record:
+def not_merged(record: Record, now: datetime) -> Record:
     """Put in front of a person what is not known there, and was merged into nothing."""
     problem = Problem(
         reason=Reason.REFUSED,
@@ -321,6 +329,7 @@ def not_merged(record: Record) -> Record:
         field="participant_id",
         detail=f"{record.remote_id} is not known there any more, or not to you, and nobody is "
         "listed there whom it was merged into",
+        at=now,
     )
     return bury(record.but(missing=False, look_first=record.mark is not None), problem)
 

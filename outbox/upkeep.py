@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import Connection
 
-from outbox import attempts, entries
+from outbox import attempts, discarding, entries
 from outbox.entries import Swept
 from runtime.clock import Clock
 from runtime.database import Database
@@ -102,12 +102,17 @@ class Upkeep:
         return (
             _Sweep(name="outbox_entry", step=self._entries),
             _Sweep(name="attempt", step=self._attempts),
+            _Sweep(name="discarded", step=self._discarded),
             *(_Sweep(name=one.name, step=_again(one)) for one in self._also),
         )
 
     def _entries(self, connection: Connection, after: int) -> Swept:
         before = self._clock.now() - self._retention.entries
         return entries.prune(connection, after=after, before=before, limit=SWEEP_BATCH)
+
+    def _discarded(self, connection: Connection, after: int) -> Swept:
+        before = self._clock.now() - self._retention.entries
+        return discarding.prune(connection, after=after, before=before, limit=SWEEP_BATCH)
 
     def _attempts(self, connection: Connection, after: int) -> Swept:
         now = self._clock.now()

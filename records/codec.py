@@ -11,6 +11,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
+from records.signature import aside_since, is_aside, signature_of
 from schema.fingerprint import Json
 from schema.keys import AttemptId, EntryId, LeaseToken, RecordId, RecordKey, RemoteId
 from schema.record import Expectation, Lock, Mark, Move, Pending, Problem, Record, Stamp
@@ -46,6 +47,8 @@ def from_row(row: Sequence[Any]) -> Record:
         family,
         state,
         reason,
+        _signature,
+        _aside_at,
         lane,
         due_at,
         waits_for,
@@ -231,10 +234,11 @@ def mark_json(mark: Mark) -> dict[str, Json]:
 
 
 def _read_locks(value: Mapping[str, Any] | None) -> dict[str, Lock]:
-    return {name: _read_lock(lock) for name, lock in value.items()} if value else {}
+    return {name: read_lock(lock) for name, lock in value.items()} if value else {}
 
 
-def _read_lock(value: Mapping[str, Any]) -> Lock:
+def read_lock(value: Mapping[str, Any]) -> Lock:
+    """Read a lock back."""
     problem = value.get("problem")
     return Lock(
         fingerprint=value["fingerprint"],
@@ -258,7 +262,8 @@ def _read_mark(value: Mapping[str, Any]) -> Mark:
     )
 
 
-def _lock(lock: Lock) -> dict[str, Json]:
+def lock_json(lock: Lock) -> dict[str, Json]:
+    """Write a lock."""
     return {
         "fingerprint": lock.fingerprint,
         "data": lock.data,
@@ -279,6 +284,8 @@ def _value(text: StrEnum | None) -> str | None:
 WRITERS: Mapping[str, Callable[[Record], Any]] = {
     "state": lambda one: one.state.value,
     "reason": lambda one: _value(one.reason),
+    "signature": signature_of,
+    "aside_at": aside_since,
     "lane": lambda one: one.lane.value,
     "due_at": attrgetter("due_at"),
     "waits_for": attrgetter("waits_for"),
@@ -301,7 +308,7 @@ WRITERS: Mapping[str, Callable[[Record], Any]] = {
     "wanted": _wanted,
     "accepted": attrgetter("accepted"),
     "mark": lambda one: None if one.mark is None else mark_json(one.mark),
-    "locks": lambda one: {name: _lock(lock) for name, lock in one.locks.items()} or None,
+    "locks": lambda one: {name: lock_json(lock) for name, lock in one.locks.items()} or None,
     "problem": lambda one: None if one.problem is None else problem_json(one.problem),
 }
 """How each column that may change is written."""
@@ -311,6 +318,7 @@ _COLUMN_OF = {
     for one in fields(Record)
     if one.name not in ("id", "destination", "key", "family")
 }
+_OF_A_LETTER = {"signature", "aside_at"}
 """Which column each value of a record is in; what has none of its own is in the one document."""
 
 _PARTS = attrgetter(*_COLUMN_OF)
@@ -322,8 +330,12 @@ def written_anew(changes: Iterable[tuple[Record, Record]]) -> list[str]:
     By identity: a record made from another one shares with it what it did not change.
     """
     places: set[int] = set()
+    letters = False
     for before, after in changes:
+        letters = letters or is_aside(before) or is_aside(after)
         pairs = enumerate(zip(_PARTS(before), _PARTS(after), strict=True))
         places.update([place for place, (was, is_now) in pairs if was is not is_now])
     found = {column for place, column in enumerate(_COLUMN_OF.values()) if place in places}
+    if letters and found & {"state", "reason", "due_at", "problem"}:
+        found |= _OF_A_LETTER
     return [name for name in WRITERS if name in found]

@@ -11,6 +11,7 @@ from typing import Any
 
 from records.conflict import Agrees, conflicts, of_path, without
 from schema.asks import Ask, Asks, Expect, Link, MoveTo, SetField
+from schema.events import DESK
 from schema.fingerprint import Json, canonical
 from schema.keys import EntryId, RemoteId
 from schema.record import Expectation, Move, Pending, Problem, Record, Stamp
@@ -175,6 +176,28 @@ def fold_link(record: Record, asks: Iterable[Ask], change: Change, now: datetime
     return Folded(record=after, closed=ends.closed(before, after.entries()))
 
 
+def dropped(
+    record: Record, names: Iterable[str], status_field: str | None, now: datetime
+) -> tuple[Record, frozenset[EntryId]]:
+    """Take wishes off a record, the status among them, and give the entries that only they carried.
+
+    Where nothing is left to ask for it is in step, and waits for nothing there either.
+    """
+    gone = frozenset(names)
+    before = record.entries()
+    after = record.but(
+        pending={name: wish for name, wish in record.pending.items() if name not in gone},
+        path=() if status_field in gone else record.path,
+        path_base=None if status_field in gone else record.path_base,
+        already=None,
+        revision=record.revision + 1,
+    )
+    if not after.changed:
+        after = after.but(expected={} if record.reason is Reason.UNCONFIRMED else after.expected)
+    after = _stand(after, None, now, goes_on=True)
+    return after.but(problem=None), before - after.entries()
+
+
 def is_unreadable(name: str) -> bool:
     """Whether a pending field stands for an entry that cannot be read."""
     return name.startswith(INVALID)
@@ -302,8 +325,8 @@ def _as_explicit(move: Move, before: Move) -> Move:
 def _that_speak(
     record: Record, change: Change, ends: _Ends, status_field: str | None
 ) -> tuple[tuple[Ask, ...], Record]:
-    """Of a snapshot, only what differs from the same source's last one speaks."""
-    if not change.asks.snapshot:
+    """Of a snapshot, only what differs from the same source's last one speaks; at the desk, all."""
+    if not change.asks.snapshot or change.stamp.source == DESK:
         return change.asks.asks, record
     name = f"@snapshot:{change.stamp.source}"
     last = record.stamps.get(name)
@@ -325,6 +348,11 @@ def _that_speak(
         stamps={**record.stamps, name: change.stamp},
     )
     return speaking, kept
+
+
+def asked(asks: Asks, status_field: str | None) -> frozenset[str]:
+    """Name the fields that an event speaks of."""
+    return frozenset(_name_of(ask, status_field) for ask in (*asks.asks, *asks.of_parent))
 
 
 def _name_of(ask: Ask, status_field: str | None) -> str:
@@ -371,7 +399,8 @@ def _apply(
             pending, words = _set(record, name, value, change.stamp, ends, agrees)
             return record.but(stamps=stamps, pending=pending, words=words)
         case MoveTo(status=status, reason=reason, explicit=explicit):
-            move = Move(to=status, reason=reason, stamp=change.stamp, explicit=explicit)
+            said = explicit or change.stamp.source == DESK
+            move = Move(to=status, reason=reason, stamp=change.stamp, explicit=said)
             path, base = _move(record, move, name, ends)
             words = _said(record.words, name, move) if not path else record.words
             return record.but(stamps=stamps, path=path, path_base=base, words=words)
@@ -412,7 +441,7 @@ def _set(
             ends.say(old.stamp.entry, Closed.NET_ZERO)
         return pending, {**record.words, name: value}
     base, base_known = (record.accepted or {}).get(name), record.accepted is not None
-    if _repeats(record, name, value, agrees):
+    if _repeats(record, name, value, agrees) and stamp.source != DESK:
         base, base_known = record.words[name], True
     pending[name] = Pending(value=value, stamp=stamp, base=base, base_known=base_known)
     return pending, record.words
@@ -429,7 +458,9 @@ def _move(
     for entry, reason in reasons.items():
         ends.say(entry, reason)
     path_base = record.path_base if record.path else base
-    if not record.path and record.words.get(status_field) == [move.to, move.reason]:
+    if move.stamp.source == DESK and accepted is not None:
+        path_base = base
+    elif not record.path and record.words.get(status_field) == [move.to, move.reason]:
         path_base = move.to  # our last word, said again
     return path, path_base if path else None
 
@@ -642,7 +673,7 @@ def _stand(record: Record, conflict: Problem | None, now: datetime, *, goes_on: 
             state=RecordState.DEAD,
             reason=Reason.CONFLICT,
             due_at=None,
-            problem=conflict,
+            problem=_since(conflict, record.problem, now),
             lease_until=None,
         )
     if not record.changed:
@@ -672,6 +703,12 @@ def _stand(record: Record, conflict: Problem | None, now: datetime, *, goes_on: 
         takes=0,
         problem=conflict or record.problem,
     )
+
+
+def _since(problem: Problem, before: Problem | None, now: datetime) -> Problem:
+    """Keep since when the same conflict stands."""
+    same = before is not None and (before.reason, before.field) == (problem.reason, problem.field)
+    return replace(problem, at=before.at if before is not None and same and before.at else now)
 
 
 def _text(value: Json) -> str | None:

@@ -46,6 +46,10 @@ LAST_YEAR = 2199
 DEFAULT_SOURCE = "local"
 DEFAULT_DESTINATION = "default"
 
+DESK = "desk"
+"""The source of what people say at the review desk. Who speaks there has both sides before him: what he
+says is asked for over what is there, and counts as said, also where a whole record is given."""
+
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """The character no database keeps in text, as JSON writes it; a written-out backslash is none."""
 

@@ -33,6 +33,7 @@ __all__ = [
     "metadata",
     "poll_run",
     "remote_record",
+    "remote_word",
     "request_log",
     "subscriber",
 ]
@@ -149,6 +150,23 @@ Index(
     postgresql_where=text("gone_since IS NOT NULL"),
     sqlite_where=text("gone_since IS NOT NULL"),
 )  # prune: what has been gone for long
+
+
+# By code points everywhere: what begins with the same letters then stands together in the index.
+_Word = Text().with_variant(Text(collation="C"), "postgresql")
+
+remote_word: Final = Table(
+    "remote_word",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("word", _Word, primary_key=True),
+    Column("remote_id", Text, primary_key=True),
+)
+"""What a remote thing can be found by: the words of its name in small letters, its reference numbers,
+its addresses. Kept with the mirror."""
+Index(
+    "remote_word_of", remote_word.c.destination, remote_word.c.remote_id, remote_word.c.word
+)  # search: the other words of a name; what is to be taken out
 
 
 alias: Final = Table(

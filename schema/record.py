@@ -4,6 +4,7 @@ One idea: a field is pending since an event, a correction or "send ours", with i
 accepted then. A read never makes a field pending.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -98,8 +99,8 @@ class Problem:
     status: int | None = None
     sides: tuple[Json, Json, Json] | None = None
     """Of a conflict: base, ours, theirs."""
-    at: datetime | None = None
-    """When it was set aside without a call; a call has its own time."""
+    at: datetime | None = dataclasses.field(default=None, compare=False)
+    """Since when it stands so. When, not what: two that say the same are equal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

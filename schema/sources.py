@@ -134,6 +134,8 @@ class Source:
     withdrawn: Callable[[Mapping[str, Json], Mapping[str, Json]], bool] = _never
     """Whether a change is a withdrawal: before and after, both as the mirror keeps them."""
     people: tuple[str, ...] = ()
+    named_by: tuple[str, ...] = ()
+    """The fields of a row's content by which a person looks for it: names, numbers, addresses."""
 
     def request(self, ask: Ask) -> Request:
         """Ask for a page."""

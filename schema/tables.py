@@ -262,6 +262,8 @@ record: Final = Table(
     Column("family", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("reason", Text),
+    Column("signature", Text),
+    Column("aside_at", Instant),
     Column("lane", Text, nullable=False, server_default=Lane.LIVE),
     Column("due_at", Instant),
     Column("waits_for", Text),
@@ -312,6 +314,28 @@ Index(
     unique=True,
 )  # one row per thing kept in step
 Index("record_family", record.c.destination, record.c.family)  # kin
+Index("record_source", record.c.source_id)  # search: all records of one local thing
+_ASIDE = "signature IS NOT NULL"
+Index(
+    "record_aside",
+    record.c.destination,
+    record.c.aside_at,
+    record.c.id,
+    record.c.reason,
+    postgresql_where=text(_ASIDE),
+    sqlite_where=text(_ASIDE),
+)  # desk: what waits for a person, the longest first
+Index(
+    "record_group",
+    record.c.destination,
+    record.c.signature,
+    record.c.aside_at,
+    record.c.id,
+    record.c.source_id,
+    record.c.reason,
+    postgresql_where=text(_ASIDE),
+    sqlite_where=text(_ASIDE),
+)  # desk: groups, read from the index alone, and the list of one
 _DUE = "state IN ('waiting', 'in_doubt') AND due_at IS NOT NULL"
 Index(
     "record_due",
@@ -368,6 +392,7 @@ mapping: Final = Table(
 )
 """Which record is which remote thing. The key stops two records on one person and role."""
 Index("mapping_record", mapping.c.record_id)  # relink: what a record was before
+Index("mapping_remote", mapping.c.remote_id)  # search: who a remote id is here
 
 
 attempt: Final = Table(
@@ -484,3 +509,61 @@ audit: Final = Table(
     Column("after", Document),
 )
 """What people did, in the transaction that did it."""
+Index("audit_subject", audit.c.subject, audit.c.id)  # a record's story
+
+
+letter_group: Final = Table(
+    "letter_group",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("signature", Text, primary_key=True),
+    Column("owner", Text),
+    Column("note", Text),
+    Column("changed_at", Instant, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+"""What people say of a group of dead letters: whose it is, and what they found out."""
+
+
+letter: Final = Table(
+    "letter",
+    metadata,
+    Column("record_id", Id, ForeignKey("record.id"), primary_key=True, autoincrement=False),
+    Column("owner", Text),
+    Column("note", Text),
+    Column("changed_at", Instant, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+"""What people say of one dead letter. Its own owner stands before its group's."""
+
+
+discarded: Final = Table(
+    "discarded",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("destination", Text, nullable=False),
+    Column("record_id", Id, ForeignKey("record.id"), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text),
+    Column("last_entry", BigInteger, nullable=False),
+    Column("dropped", Document, nullable=False),
+    Column("problem", Document),
+    Column("restored_at", Instant),
+    Column("restored_by", Text),
+    # Stops one that came back, and nobody knows by whom.
+    CheckConstraint("(restored_at IS NULL) = (restored_by IS NULL)", name="restored_by_somebody"),
+)
+"""What a person took off a record: the wishes, what they were refused for, and the events that asked for
+them, so that they can be asked for again. Pruned with the entries."""
+Index(
+    "discarded_of_record", discarded.c.record_id, discarded.c.id
+)  # restore: the latest of a record
+Index(
+    "discarded_open",
+    discarded.c.destination,
+    discarded.c.id,
+    postgresql_where=text("restored_at IS NULL"),
+    sqlite_where=text("restored_at IS NULL"),
+)  # desk: what can be restored

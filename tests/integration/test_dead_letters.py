@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 
 from gateway.contracts import guidance
-from outbox import dead_letters
+from outbox import dead_letters, letters
 from outbox.dead_letters import Replay
 from outbox.errors import NotAside, NotForOverride
+from outbox.letters import Filter
 from runtime.audit import of_subject
 from runtime.database import Database
 from schema.events import (
@@ -230,8 +231,9 @@ def test_the_list_holds_what_waits_for_a_person_and_nothing_else(known: Outbox) 
     known.run()
 
     with known.database.reading() as connection:
-        everything = dead_letters.listed(connection, "default")
-        of_a_kind = dead_letters.listed(connection, "default", reason=Reason.CONFLICT)
+        everything = letters.listed(connection, Filter(destination="default"))
+        in_conflict = Filter(destination="default", reason=Reason.CONFLICT)
+        of_a_kind = letters.listed(connection, in_conflict)
 
     assert [str(one.key) for one in everything] == ["enrolment:E-1"]
     assert of_a_kind == []

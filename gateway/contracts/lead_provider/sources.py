@@ -340,6 +340,11 @@ PARTICIPANTS = _source(
     },
     withdrawn=_has_withdrawn,
     people=("participants", "unfunded-mentors"),
+    named_by=(
+        "full_name",
+        "teacher_reference_number",
+        *(f"{course}.email" for course in terms.COURSES),
+    ),
 )
 DECLARATIONS = _source(
     "declarations",
@@ -368,6 +373,7 @@ UNFUNDED_MENTORS = _source(
     Order.RESTART,
     partial(_plain_row, "unfunded-mentor", Stamped),
     look_up="/unfunded-mentors/{id}",
+    named_by=("full_name", "teacher_reference_number", "email"),
 )
 PARTNERSHIPS = _source(
     "partnerships",
