@@ -945,25 +945,6 @@ def list_open(
     return _records(connection, query)
 
 
-def list_aside(
-    connection: Connection,
-    destination: str,
-    *,
-    reason: Reason | None = None,
-    after: int = 0,
-    limit: int = 100,
-) -> list[Record]:
-    """List by id, from after *after*, what goes on by itself no more: dead, held, stuck doubts."""
-    stuck = and_(record.c.state == RecordState.IN_DOUBT.value, record.c.due_at.is_(None))
-    aside = record.c.state.in_([RecordState.HELD.value, RecordState.DEAD.value])
-    query = select(record).where(
-        record.c.destination == destination, or_(aside, stuck), record.c.id > after
-    )
-    if reason is not None:
-        query = query.where(record.c.reason == reason.value)
-    return _records(connection, query.order_by(record.c.id).limit(limit))
-
-
 def _changing(one: Record) -> dict[str, Any]:
     return {"id": one.id, **{name: write(one) for name, write in WRITERS.items()}}
 

@@ -7,9 +7,10 @@ import typer
 
 from console import views
 from gateway.registry import contract_named
-from outbox import dead_letters
+from outbox import dead_letters, letters
 from outbox.dead_letters import Replay
 from outbox.errors import NotAside, NotForOverride
+from outbox.letters import Filter
 from pillarbox.commands.common import (
     ATTENTION,
     NOTHING,
@@ -60,9 +61,9 @@ def list_(
     found = settings()
     contract = contract_named(chosen(found, destination).contract)
     with opened(found).reading() as connection:
-        aside = dead_letters.listed(
-            connection, destination, reason=reason, after=after, limit=limit
-        )
+        place = letters.place_of(connection, after) if after else None
+        chosen_ones = Filter(destination=destination, reason=reason)
+        aside = letters.listed(connection, chosen_ones, after=place, limit=limit)
     if not aside:
         nothing("no record waits for a person", as_json=as_json, empty=[])
     if as_json:
