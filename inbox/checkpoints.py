@@ -13,15 +13,12 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Select, Update, func, insert, or_, select, update
 
 from inbox.errors import LeaseLost
+from inbox.pacing import LEASE
 from inbox.window import Began
 from runtime.bulk import insert_many
 from schema.fingerprint import Json
 from schema.inbox import RunKind, RunState, Trigger
 from schema.incoming_tables import checkpoint, poll_run
-
-LEASE = timedelta(minutes=10)
-"""How long a collection is held for one page: longer than a few fetches with their waits for a slot.
-Who is killed holds a collection up for this long."""
 
 SLACK = timedelta(minutes=1)
 """How far apart the clocks of two machines may be. A lease further ahead than one lease and this was
@@ -312,10 +309,17 @@ def by_id(connection: Connection, run_id: int) -> Run | None:
 
 
 def latest(
-    connection: Connection, destination: str, *, source: str | None = None, limit: int = 20
+    connection: Connection,
+    destination: str,
+    *,
+    source: str | None = None,
+    before: int | None = None,
+    limit: int = 20,
 ) -> list[Run]:
-    """Read the latest runs, the newest first."""
+    """Read the latest runs, the newest first; *before* is the last one of a page that was read."""
     query = select(poll_run).where(poll_run.c.destination == destination)
+    if before is not None:
+        query = query.where(poll_run.c.id < before)
     if source is not None:
         query = query.where(poll_run.c.source == source)
     rows = connection.execute(query.order_by(poll_run.c.id.desc()).limit(limit))

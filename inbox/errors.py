@@ -5,7 +5,7 @@ InboxError
 │   └── BoundAnew   what was read is another API's: stop, who is started anew reads on
 ├── NoStart         ask a person: nobody has said from when to read a collection first
 ├── UnknownSource   ask a person: the contract has no such collection
-├── NotThisWay      ask a person: a difference cannot be resolved in the way that was asked for
+├── NotThisWay      ask a person: what was asked for cannot be done in this way
 ├── NoCursor        ask the reader: what was handed back is no place in the feed
 ├── Pruned          the reader begins again: what comes next is not kept any more, or never was
 └── NoSubscriber    ask a person: no handler of that name reads the feed, or not so
@@ -33,7 +33,7 @@ class UnknownSource(InboxError):
 
 
 class NotThisWay(InboxError):
-    """A difference cannot be resolved so; the message says how it can."""
+    """What was asked for cannot be done so; the message says what can."""
 
 
 class NoCursor(InboxError):

@@ -6,7 +6,7 @@ run killed anywhere repeats one page at most, and the watermark is never ahead o
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from random import Random
@@ -21,6 +21,7 @@ from inbox.errors import BoundAnew, LeaseLost, NoStart, UnknownSource
 from inbox.fetching import Fetch, Fetched, Got, Missing, NotGot, Refused, Shut
 from inbox.full_sync import Sweep
 from inbox.mirror import Reading
+from inbox.pacing import Pacing, order_of
 from inbox.telling import Close, Listener
 from inbox.window import Everything, From, Nowhere, Start, anchored, limit, started, window
 from runtime.clock import Clock
@@ -28,7 +29,7 @@ from runtime.database import Database
 from schema.contract import Contract, Unreadable
 from schema.fingerprint import Json
 from schema.inbox import RunKind, RunState, Trigger
-from schema.sources import Order, Page, Source
+from schema.sources import Page, Source
 from schema.states import Lane
 
 logger = structlog.get_logger(__name__)
@@ -69,24 +70,6 @@ def _nobody_listens(moment: Moment) -> None:
 
 def _always_bound(connection: Connection) -> bool:
     return True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pacing:
-    """How often, how large, how long. Their relations are checked when settings are read."""
-
-    interval: timedelta = timedelta(hours=1)
-    longest_gap: timedelta = timedelta(days=7)
-    page_size: int = 100
-    lease: timedelta = checkpoints.LEASE
-    runtime: timedelta = timedelta(minutes=10)
-    """How long a slice may take; the run goes on in the next one."""
-    pages: int = 20_000
-    """A run with more pages than this is ended, loudly: something makes it endless."""
-    quarantine: timedelta = timedelta(seconds=160)
-    """How long after its mark a write without an answer may still land."""
-    start: Start | None = None
-    """From when to read what was never read; None until a person says so."""
 
 
 class Reader:
@@ -211,7 +194,7 @@ class Reader:
         begun = walk.begin(
             order,
             since=since,
-            size=min(self._pacing.page_size, source.largest_page),
+            size=self._pacing.size(source, kind),
             largest=source.largest_page,
         )
         return checkpoints.open_run(
@@ -588,12 +571,6 @@ class Slice:
             failed=run.failed,
             gone=run.gone,
         )
-
-
-def order_of(source: Source, kind: RunKind) -> Order:
-    """Say how a run walks: a full sync carries no filter at all, so nothing can be restarted from."""
-    full = kind is RunKind.FULL and source.order is Order.RESTART
-    return Order.TWO_WAYS if full else source.order
 
 
 def counted(run: Run, applied: applying.Applied) -> Run:

@@ -1,7 +1,8 @@
 """When a run is due. Pure.
 
 One idea: at times that nobody else picks. Polls begin at a random moment of their interval, never
-around the hour, and apart from each other; full syncs only within hours that were agreed.
+around the hour, and apart from each other; full syncs at a moment of their own within hours that were
+agreed, and not around the hour either.
 """
 
 import re
@@ -19,6 +20,8 @@ collection is read at least once in each interval, and its minute wanders."""
 BUSY = (timedelta(seconds=-30), timedelta(minutes=2))
 """From when to when around the hour nobody of ours begins: that is when everybody else does."""
 
+HOUR = timedelta(hours=1)
+
 TRIES = 50
 """How many times a moment is drawn anew when it is near another one or the hour. With more
 collections than fit apart into an interval the last one drawn is taken."""
@@ -34,6 +37,12 @@ class Booking:
     days: frozenset[int]
     start: time
     end: time
+    since: datetime | None = None
+    """When they were agreed: hours that were over by then are none."""
+
+    def counts(self, hours: tuple[datetime, datetime]) -> bool:
+        """Whether hours were still to come, or going on, when they were agreed."""
+        return self.since is None or hours[1] > self.since
 
     def on(self, day: date) -> tuple[datetime, datetime]:
         """Give the hours that begin on a day, in UTC; a night of clock change is as long as it is."""
@@ -56,6 +65,12 @@ class Until:
 def bookings(text: str) -> tuple[Booking, ...]:
     """Read `tue 22:00-06:00, sat 22:00-06:00`; raises ValueError with a sentence."""
     return tuple(_booking(part.strip()) for part in text.split(",") if part.strip())
+
+
+def written(booking: Booking) -> str:
+    """Write hours as `bookings` reads them."""
+    days = " ".join(DAYS[day] for day in sorted(booking.days))
+    return f"{days} {booking.start:%H:%M}-{booking.end:%H:%M}"
 
 
 def nightly(hours: str) -> Booking:
@@ -89,8 +104,23 @@ def occurrence(booked: Sequence[Booking], moment: datetime) -> tuple[datetime, d
         for one in booked
         if (day := today - timedelta(days=back)).weekday() in one.days
         and (hours := one.on(day))[0] <= moment
+        and one.counts(hours)
     ]
     return max(begun, default=None)
+
+
+def upcoming(booked: Sequence[Booking], moment: datetime) -> tuple[datetime, datetime] | None:
+    """Give the booked hours that are going on, or else begin next."""
+    today = moment.astimezone(LONDON).date()
+    coming = [
+        hours
+        for ahead in range(-1, 9)
+        for one in booked
+        if (day := today + timedelta(days=ahead)).weekday() in one.days
+        and (hours := one.on(day))[1] > moment
+        and one.counts(hours)
+    ]
+    return min(coming, default=None)
 
 
 def full_due(
@@ -103,8 +133,8 @@ def full_due(
 ) -> Until | None:
     """Say whether a full sync may run now; *completed* is when the last complete one began.
 
-    One is due per booked occurrence. Within it each collection begins at a moment of its own, in
-    the first half. What was missed, or not finished, goes on in any off-peak hours after it.
+    One is due per booked occurrence. What was missed, or not finished, goes on in any off-peak hours
+    after it.
     """
     last = occurrence(booked, now)
     if last is None:
@@ -113,10 +143,30 @@ def full_due(
     if completed is not None and completed >= start:
         return None
     if now < end:
-        begins = start + (end - start) * Random(f"{source} {start.isoformat()}").uniform(0, 0.5)
-        return Until(end=end) if now >= begins else None
+        return Until(end=end) if now >= begins(source, last) else None
     quiet = occurrence((offpeak,), now)
-    return Until(end=quiet[1], missed=True) if quiet is not None and now < quiet[1] else None
+    if quiet is None or not begins(source, quiet) <= now < quiet[1]:
+        return None
+    return Until(end=quiet[1], missed=True)
+
+
+def begins(source: str, hours: tuple[datetime, datetime]) -> datetime:
+    """Say when a full sync of a source begins within hours: at a moment of its own in their first
+    half, the same whoever asks, and not around the hour."""
+    start, end = hours
+    dice = Random(f"{source} {start.isoformat()}")
+    drawn = start
+    for _ in range(TRIES):
+        drawn = start + (end - start) * dice.uniform(0, 0.5)
+        if not _around_the_hour(drawn):
+            break
+    return drawn
+
+
+def first_poll(now: datetime, *, within: timedelta, dice: Random) -> datetime:
+    """Draw when what was never read is read first: soon, but not around the hour."""
+    drawn = now + within * dice.random()
+    return drawn + (BUSY[1] - BUSY[0]) if _around_the_hour(drawn) else drawn
 
 
 def next_poll(
@@ -127,16 +177,36 @@ def next_poll(
     others: Sequence[datetime],
     dice: Random,
 ) -> datetime:
-    """Draw when a collection is polled next: apart from *others*, and not around the hour."""
+    """Draw when a collection is polled next: apart from *others*, and not around the hour.
+
+    No minute that is left is likelier than another, for what is drawn is how much of the time
+    outside the hours' turns goes by. An interval shorter than an hour is longer by one across it.
+    """
+    shortest, longest = SOONEST * interval, interval * (1 - (BUSY[1] - BUSY[0]) / HOUR)
     drawn = now + interval
     for _ in range(TRIES):
-        drawn = now + interval * dice.uniform(SOONEST, 1.0)
-        if not _around_the_hour(drawn) and all(abs(drawn - one) >= spacing for one in others):
+        drawn = _later(now, shortest + (longest - shortest) * dice.random())
+        if all(abs(drawn - one) >= spacing for one in others):
             break
     return drawn
+
+
+def _later(moment: datetime, wait: timedelta) -> datetime:
+    """Let so much time go by, not counting what is around an hour."""
+    before, after = BUSY
+    hour = moment.replace(minute=0, second=0, microsecond=0)
+    if moment < hour + after:
+        moment = hour + before  # within the turn of this hour: as if it were yet to come
+    else:
+        hour += HOUR
+    while moment + wait >= hour + before:
+        wait -= max(timedelta(0), hour + before - moment)
+        moment = hour + after
+        hour += HOUR
+    return moment + wait
 
 
 def _around_the_hour(moment: datetime) -> bool:
     hour = moment.replace(minute=0, second=0, microsecond=0)
     before, after = BUSY
-    return moment < hour + after or moment >= hour + timedelta(hours=1) + before
+    return moment < hour + after or moment >= hour + HOUR + before

@@ -144,6 +144,19 @@ def step(walk: Walk, page: PageSeen, *, limit: datetime | None) -> Walk:
             return _pair(walk, page, limit)
 
 
+def requests_for(order: Order, rows: int, size: int) -> int:
+    """Say how many requests a walk takes through a collection that stands still."""
+    pages = -(-rows // size)
+    empty = 1 + (BEHIND_A_FULL_PAGE if rows and not rows % size else 1)
+    match order:
+        case Order.CURSOR:
+            return pages or empty
+        case Order.TWO_WAYS if pages > 1:
+            return 2 * pages + empty
+        case _:
+            return pages + empty
+
+
 def _restart(walk: Walk, page: PageSeen, limit: datetime | None) -> Walk:
     if _wholly_newer(page, limit):
         return _done(walk)

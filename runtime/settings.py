@@ -64,6 +64,7 @@ KNOWN = (
     "PILLARBOX_POLL_GAP",
     "PILLARBOX_POLL_RUNTIME",
     "PILLARBOX_FULL_SYNC",
+    "PILLARBOX_FULL_SYNC_PAGE_SIZE",
     "PILLARBOX_UNCONFIRMED",
     "PILLARBOX_DESTINATIONS",
     "PILLARBOX_KEY_NAME",
@@ -158,6 +159,7 @@ class Settings:
     poll_gap: timedelta = timedelta(days=7)
     poll_runtime: timedelta = timedelta(minutes=10)
     full_sync: str = FULL_SYNC
+    full_sync_page_size: int = 250
     unconfirmed: timedelta = timedelta(days=14)
     log_format: str = "auto"
     log_level: str = "INFO"
@@ -189,10 +191,11 @@ class Settings:
             offpeak=_offpeak(given),
             poll_interval=_duration(given, "PILLARBOX_POLL_INTERVAL", "1h"),
             poll_start=_poll_start(given),
-            poll_page_size=_page_size(given),
+            poll_page_size=_page_size(given, "PILLARBOX_POLL_PAGE_SIZE", "100"),
             poll_gap=_duration(given, "PILLARBOX_POLL_GAP", "7d"),
             poll_runtime=_duration(given, "PILLARBOX_POLL_RUNTIME", "10m"),
             full_sync=_full_sync(given),
+            full_sync_page_size=_page_size(given, "PILLARBOX_FULL_SYNC_PAGE_SIZE", "250"),
             unconfirmed=_duration(given, "PILLARBOX_UNCONFIRMED", "14d"),
             log_format=_choice(given, "LOG_FORMAT", "auto", ("auto", "json", "text")),
             log_level=_choice(
@@ -472,12 +475,10 @@ def _poll_start(given: Mapping[str, str]) -> str:
     return moment.astimezone(UTC).isoformat()
 
 
-def _page_size(given: Mapping[str, str]) -> int:
-    text = given.get("PILLARBOX_POLL_PAGE_SIZE") or "100"
+def _page_size(given: Mapping[str, str], name: str, default: str) -> int:
+    text = given.get(name) or default
     if not text.isdecimal() or not 1 <= int(text) <= LARGEST_PAGE:
-        raise InvalidSettings(
-            f"PILLARBOX_POLL_PAGE_SIZE is {text!r}; write a number from 1 to {LARGEST_PAGE}"
-        )
+        raise InvalidSettings(f"{name} is {text!r}; write a number from 1 to {LARGEST_PAGE}")
     return int(text)
 
 

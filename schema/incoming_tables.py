@@ -25,6 +25,7 @@ from schema.tables import Document, Id, Instant, metadata
 
 __all__ = [
     "alias",
+    "booking",
     "checkpoint",
     "drift",
     "feed",
@@ -69,6 +70,26 @@ checkpoint: Final = Table(
 )
 """Per collection: the start of the last complete run (the watermark), by the server's clock and by
 ours, and who is reading it now. `full_opened_at` is when the last complete full sync began."""
+
+
+booking: Final = Table(
+    "booking",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("destination", Text, nullable=False),
+    Column("source", Text, nullable=False, server_default=""),
+    Column("hours", Text, nullable=False),
+    Column("agreed_by", Text, nullable=False),
+    Column("booked_by", Text, nullable=False),
+    Column("booked_at", Instant, nullable=False),
+    # Stops hours of which nobody can say with whom they were agreed.
+    CheckConstraint("agreed_by <> ''", name="agreed"),
+)
+"""Hours of London agreed for full syncs, such as `tue 22:00-06:00`, and with whom. `source` empty:
+every source that has none of its own."""
+Index(
+    "booking_hours", booking.c.destination, booking.c.source, booking.c.hours, unique=True
+)  # the same hours are booked once
 
 
 poll_run: Final = Table(

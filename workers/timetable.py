@@ -12,9 +12,9 @@ from random import Random
 import structlog
 from sqlalchemy import Connection
 
-from inbox import checkpoints, expectations, requests
+from inbox import booked, checkpoints, expectations, requests
 from inbox.checkpoints import Checkpoint
-from inbox.timing import Booking, bookings, full_due, nightly
+from inbox.timing import Booking, bookings, first_poll, full_due, nightly
 from runtime.clock import Clock
 from runtime.database import Database
 from runtime.log import named
@@ -55,7 +55,8 @@ class Timetable:
         ring: Callable[[Sequence[Ring]], None],
         dice: Random,
     ) -> None:
-        """*started*: somebody has said from when to read what was never read."""
+        """*started*: somebody has said from when to read what was never read; *booked*: the hours of
+        full syncs where nobody has booked any."""
         self._database = database
         self._clock = clock
         self._destination = destination
@@ -76,10 +77,11 @@ class Timetable:
         with self._database.transaction() as connection:
             known = checkpoints.all_of(connection, self._destination)
             asked = checkpoints.asked_for(connection, self._destination)
+            hours = booked.of(connection, self._destination)
             for source in self._contract.sources(now):
                 place = known.get(source.name)
                 if place is None or place.next_poll_at is None:
-                    first = now + FIRST_WITHIN * self._dice.random()
+                    first = first_poll(now, within=FIRST_WITHIN, dice=self._dice)
                     checkpoints.plan_next(connection, self._destination, source.name, first)
                     continue
                 by_hand = asked.get(source.name, set())
@@ -89,7 +91,8 @@ class Timetable:
                     again = now + RING_AGAIN
                     checkpoints.plan_next(connection, self._destination, source.name, again)
                     rings.append((self._destination, source.name, RunKind.POLL.value, None))
-                rings += self._full(place, now, by_hand)
+                windows = booked.windows(hours, source.name, self._booked)
+                rings += self._full(place, now, by_hand, windows)
             self._keep_up(connection, now)
         if rings:
             self._ring(rings)
@@ -101,7 +104,13 @@ class Timetable:
             return False
         return place.is_free(now)
 
-    def _full(self, place: Checkpoint, now: datetime, asked: AbstractSet[RunKind]) -> list[Ring]:
+    def _full(
+        self,
+        place: Checkpoint,
+        now: datetime,
+        asked: AbstractSet[RunKind],
+        windows: Sequence[Booking],
+    ) -> list[Ring]:
         """Ring for a full sync where its hours are, or at once where a person asked for it.
 
         What was never read is begun by a poll.
@@ -114,7 +123,7 @@ class Timetable:
         due = full_due(
             place.source,
             now=now,
-            booked=self._booked,
+            booked=windows,
             offpeak=self._offpeak,
             completed=place.full_opened_at,
         )

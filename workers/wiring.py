@@ -7,7 +7,7 @@ they are handed to does not.
 import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -19,9 +19,9 @@ from gateway.client import Client, usable_key
 from gateway.errors import GatewayError
 from gateway.registry import contract_named
 from inbox import retention
-from inbox.poll import Pacing, Reader
+from inbox.pacing import Pacing, pacing_of
+from inbox.poll import Reader
 from inbox.settling import Fates, Teller
-from inbox.window import Everything, From, Start
 from outbox import bindings, entries, fates
 from outbox.bindings import Binding
 from outbox.delivery import Deliverer, MakeCall
@@ -326,14 +326,8 @@ class Wiring:
     def pacing(self, destination: Destination) -> Pacing:
         """How often and how far a destination is read."""
         timing = self.timing(destination)
-        return Pacing(
-            interval=self.settings.poll_interval,
-            longest_gap=self.settings.poll_gap,
-            page_size=self.settings.poll_page_size,
-            runtime=self.settings.poll_runtime,
-            quarantine=timing.send_by + timing.deadline + timing.quarantine,
-            start=start_of(self.settings.poll_start),
-        )
+        over = timing.send_by + timing.deadline + timing.quarantine
+        return replace(pacing_of(self.settings), quarantine=over)
 
     def make_call_of(self, destination: Destination, contract: Contract) -> MakeCall:
         client = self.client(destination)
@@ -370,13 +364,6 @@ class Wiring:
 def close_entries(connection: Connection, closed: Mapping[EntryId, Closed], now: datetime) -> None:
     """Close entries, for the incoming half: the outbox's own rows are the outgoing half's."""
     entries.close(connection, closed, now=now)
-
-
-def start_of(text: str) -> Start | None:
-    """Read `PILLARBOX_POLL_START`, checked already."""
-    if not text:
-        return None
-    return Everything() if text == "everything" else From(since=datetime.fromisoformat(text))
 
 
 def address_of(destination: Destination) -> str:

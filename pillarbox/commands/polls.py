@@ -1,6 +1,6 @@
 """`pillarbox polls`: what is read of the other side, when, and what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
@@ -9,10 +9,11 @@ import typer
 from sqlalchemy import Connection
 
 from console.views import ago, london
-from inbox import checkpoints, mirror, walk
-from inbox.checkpoints import Checkpoint, Run
-from inbox.full_sync import PAST_THE_BRAKE
-from inbox.poll import order_of
+from inbox import booked, by_hand, checkpoints, mirror, overview
+from inbox.by_hand import Hand
+from inbox.overview import run_json
+from inbox.pacing import pacing_of
+from inbox.timing import bookings
 from pillarbox.commands.common import (
     USAGE,
     AsJson,
@@ -20,6 +21,8 @@ from pillarbox.commands.common import (
     Of,
     Stop,
     actor,
+    chosen,
+    counted,
     nothing,
     opened,
     print_json,
@@ -28,19 +31,23 @@ from pillarbox.commands.common import (
     stdout,
 )
 from pillarbox.commands.sources import SourceName, chosen_sources, sources
-from runtime.audit import write_down
 from runtime.clock import clock_of
+from runtime.database import Database
 from runtime.settings import Settings
-from schema.inbox import RunKind, Trigger
 from schema.sources import Source
 
 polls = typer.Typer(
     help="What is read of the other side: when, from where, how far.", no_args_is_help=True
 )
-Reason = Annotated[str, typer.Option(help="Why, for the audit trail.")]
 
-BULK_SHARE = 0.2
-"""The part of the quota that full syncs get while everybody wants some."""
+Reason = Annotated[str, typer.Option(help="Why, for the audit trail.")]
+Hours = Annotated[
+    str,
+    typer.Argument(help="Days and hours in London, such as 'tue 22:00-06:00, sat 22:00-06:00'."),
+]
+
+Wish = Callable[[Connection, Hand, Source], Mapping[str, Any]]
+"""Asks for something of one source; gives what is told of it."""
 
 
 def add_to(root: typer.Typer) -> None:
@@ -50,21 +57,25 @@ def add_to(root: typer.Typer) -> None:
 
 @polls.command("list")
 def list_(destination: Of = "default", as_json: AsJson = False) -> None:
-    """List the sources: when each was last read, what came of it, when it is read next."""
+    """List the sources: when each was last read, what came of it, when it is read next and in full."""
     found = settings()
     database = opened(found)
     known = sources(found, destination, database)
     now = clock_of(database).now()
     with database.reading() as connection:
-        places = checkpoints.all_of(connection, destination)
-        runs = checkpoints.latest_of_each(connection, destination)
-        held = len(mirror.list_held(connection, destination))
-    lines = [_line(one, places, runs, found, now) for one in known.values()]
+        told = overview.of(
+            connection,
+            destination,
+            list(known.values()),
+            pacing=pacing_of(found),
+            default=bookings(found.full_sync),
+            now=now,
+        )
     if as_json:
-        print_json({"destination": destination, "held_rows": held, "sources": lines})
+        print_json(told)
         return
     print_table(
-        ("source", "state", "complete since", "next", "last run", "rows"),
+        ("source", "state", "complete since", "next", "last run", "rows", "read in full"),
         [
             (
                 one["source"],
@@ -73,12 +84,14 @@ def list_(destination: Of = "default", as_json: AsJson = False) -> None:
                 "" if one["next_poll_at"] is None else london(one["next_poll_at"]),
                 _last(one["last_run"]),
                 "" if one["last_run"] is None else one["last_run"]["seen"],
+                ", ".join(one["full_sync"]["hours"]),
             )
-            for one in lines
+            for one in told["sources"]
         ],
     )
-    if held:
-        stdout().print(f"{held} rows are held: they could not be read; see polls held")
+    _print_booked(told["sources"])
+    if told["held_rows"]:
+        stdout().print(f"{told['held_rows']} rows are held: they could not be read; see polls held")
 
 
 def _last(run: Mapping[str, Any] | None) -> str:
@@ -87,46 +100,21 @@ def _last(run: Mapping[str, Any] | None) -> str:
     return f"{run['kind']} {run['state']}" + (f": {run['reason']}" if run["reason"] else "")
 
 
-def _line(
-    source: Source,
-    places: Mapping[str, Checkpoint],
-    runs: Mapping[tuple[str, str], Run],
-    found: Settings,
-    now: datetime,
-) -> dict[str, Any]:
-    place = places.get(source.name) or Checkpoint(destination="", source=source.name)
-    both = [runs.get((source.name, kind.value)) for kind in RunKind]
-    last = max((one for one in both if one is not None), key=lambda one: one.id, default=None)
-    late = place.watermark_here is not None and now - place.watermark_here > 2 * found.poll_interval
-    return {
-        "source": source.name,
-        "state": _state(place, last, found, late=late),
-        "order": source.order.value,
-        "watermark": place.watermark,
-        "high_water": place.high_water,
-        "full_sync_began": place.full_opened_at,
-        "next_poll_at": place.next_poll_at,
-        "paused_at": place.paused_at,
-        "failures": place.failures,
-        "last_run": None if last is None else run_json(last),
+def _print_booked(lines: list[dict[str, Any]]) -> None:
+    """Say of each booked window for whom it holds, and who agreed to it and when."""
+    every = {
+        (one["source"], one["hours"]): one for line in lines for one in line["full_sync"]["booked"]
     }
-
-
-def _state(place: Checkpoint, last: Run | None, found: Settings, *, late: bool) -> str:
-    if place.paused_at is not None:
-        return "paused"
-    if last is not None and last.state.value == "braked":
-        return "braked"
-    if place.watermark is None:
-        waits = not found.poll_start and last is None
-        return "needs a start: polls run" if waits else "first reading"
-    return "late" if late else "ok"
-
-
-def run_json(run: Run) -> dict[str, Any]:
-    """Give a run as JSON."""
-    shown = {name: value for name, value in asdict(run).items() if name != "progress"}
-    return shown | {"stats_add_up": run.seen == run.applied + run.unchanged + run.held + run.failed}
+    if not every:
+        stdout().print(
+            "nothing is booked for full syncs: the hours are those of PILLARBOX_FULL_SYNC"
+        )
+    for one in every.values():
+        stdout().print(
+            f"{one['hours']} for {one['source'] or 'all sources'}: agreed by {one['agreed_by']}, "
+            f"booked by {one['booked_by']} on {london(one['booked_at'])}",
+            markup=False,
+        )
 
 
 @polls.command("runs")
@@ -182,6 +170,9 @@ def held_(destination: Of = "default", as_json: AsJson = False) -> None:
     )
 
 
+# reading now
+
+
 @polls.command()
 def run(
     source: SourceName = None,
@@ -194,34 +185,15 @@ def run(
     dry_run: DryRun = False,
 ) -> None:
     """Have a source polled at once; the first time say from when. A poller does it."""
-    found = settings()
-    database = opened(found)
-    now = clock_of(database).now()
-    wanted = chosen_sources(sources(found, destination, database), source)
     start = _instant(since)
     if start is not None and everything:
         raise Stop("give --since or --everything, not both", USAGE)
-    told: list[dict[str, Any]] = []
-    with database.transaction() as connection:
-        for one in wanted:
-            checkpoints.ensure(connection, destination, one.name)
-            place = checkpoints.get(connection, destination, one.name)
-            if (
-                start is None
-                and not everything
-                and place.watermark is None
-                and not found.poll_start
-            ):
-                raise Stop(
-                    f"{one.name} was never read; say from when with --since, or --everything", USAGE
-                )
-            told.append({"source": one.name, "since": start, "everything": everything})
-            if dry_run:
-                continue
-            if start is not None or everything:
-                _open(connection, found, destination, one, start, now)
-            checkpoints.plan_next(connection, destination, one.name, now)
-            _audit(connection, "poll_asked_for", f"{destination}/{one.name}", now, told[-1])
+
+    def wish(connection: Connection, hand: Hand, one: Source) -> Mapping[str, Any]:
+        by_hand.poll(connection, hand, one, since=start, everything=everything)
+        return {"since": start, "everything": everything}
+
+    told = _each(source, destination, wish, dry_run=dry_run)
     _told(told, "polled at once", as_json=as_json, dry_run=dry_run)
 
 
@@ -239,39 +211,6 @@ def _instant(text: str | None) -> datetime | None:
     return moment
 
 
-def _open(
-    connection: Connection,
-    found: Settings,
-    destination: str,
-    source: Source,
-    since: datetime | None,
-    now: datetime,
-    *,
-    by_pages: bool = False,
-) -> Run:
-    """Open the run that a poller then takes up; one that is open goes on instead."""
-    kind = RunKind.FULL if since is None else RunKind.POLL
-    going_on = checkpoints.unfinished(connection, destination, source.name, kind)
-    if going_on is not None:
-        return going_on
-    begun = walk.begin(
-        order_of(source, kind) if by_pages else source.order,
-        since=since,
-        size=min(found.poll_page_size, source.largest_page),
-        largest=source.largest_page,
-    )
-    return checkpoints.open_run(
-        connection,
-        destination=destination,
-        source=source.name,
-        kind=kind,
-        trigger=Trigger.HAND,
-        since=since,
-        now=now,
-        progress={"walk": walk.to_json(begun)},
-    )
-
-
 @polls.command()
 def full(
     source: SourceName = None,
@@ -285,47 +224,15 @@ def full(
     dry_run: DryRun = False,
 ) -> None:
     """Read all of a source now, outside its hours, and say first how many requests that takes."""
-    found = settings()
-    database = opened(found)
-    now = clock_of(database).now()
-    wanted = chosen_sources(sources(found, destination, database), source)
-    told: list[dict[str, Any]] = []
-    with database.transaction() as connection:
-        for one in wanted:
-            braked = checkpoints.braked(connection, destination, one.name)
-            if past_the_brake and braked is None:
-                raise Stop(f"{one.name}: no full sync was stopped by the brake", USAGE)
-            told.append(_estimate(connection, found, destination, one))
-            if dry_run:
-                continue
-            checkpoints.ensure(connection, destination, one.name)
-            if past_the_brake and braked is not None:
-                progress = {**braked.progress, PAST_THE_BRAKE: True}
-                again = braked.but(progress=progress, trigger=Trigger.HAND)
-                checkpoints.reopen(connection, again)
-            else:
-                _open(connection, found, destination, one, None, now, by_pages=True)
-            checkpoints.plan_next(connection, destination, one.name, now)
-            what = "full_sync_past_the_brake" if past_the_brake else "full_sync_asked_for"
-            _audit(connection, what, f"{destination}/{one.name}", now, None, reason)
+    limit = chosen(settings(), destination)
+
+    def wish(connection: Connection, hand: Hand, one: Source) -> Mapping[str, Any]:
+        cost = by_hand.estimate(connection, hand, one, calls=limit.calls, window=limit.window)
+        by_hand.full(connection, hand, one, past_the_brake=past_the_brake, reason=reason)
+        return {"rows": cost.rows, "requests": cost.requests, "minutes": cost.minutes}
+
+    told = _each(source, destination, wish, dry_run=dry_run)
     _told(told, "read in full", as_json=as_json, dry_run=dry_run)
-
-
-def _estimate(
-    connection: Connection, found: Settings, destination: str, source: Source
-) -> dict[str, Any]:
-    """Say what a full sync costs: there and back, at the share that bulk work has."""
-    rows = mirror.count(connection, destination, source.name)
-    pages = -(-rows // min(found.poll_page_size, source.largest_page))
-    requests = 2 * pages + 2
-    one = found.destination(destination)
-    seconds = requests / (one.calls * BULK_SHARE) * one.window.total_seconds()
-    return {
-        "source": source.name,
-        "rows": rows,
-        "requests": requests,
-        "minutes": round(seconds / 60, 1),
-    }
 
 
 @polls.command()
@@ -337,7 +244,13 @@ def pause(
     dry_run: DryRun = False,
 ) -> None:
     """Stop reading a source, or all; what was missed is caught up with later."""
-    _set_pause(source, destination, reason, "poll_paused", as_json=as_json, dry_run=dry_run)
+
+    def wish(connection: Connection, hand: Hand, one: Source) -> Mapping[str, Any]:
+        by_hand.pause(connection, hand, one, reason=reason)
+        return {"paused_at": hand.now}
+
+    told = _each(source, destination, wish, dry_run=dry_run)
+    _told(told, "paused", as_json=as_json, dry_run=dry_run)
 
 
 @polls.command()
@@ -349,55 +262,127 @@ def resume(
     dry_run: DryRun = False,
 ) -> None:
     """Read a paused source again, from where it was."""
-    _set_pause(source, destination, reason, "poll_resumed", as_json=as_json, dry_run=dry_run)
+
+    def wish(connection: Connection, hand: Hand, one: Source) -> Mapping[str, Any]:
+        by_hand.resume(connection, hand, one, reason=reason)
+        return {"paused_at": None}
+
+    told = _each(source, destination, wish, dry_run=dry_run)
+    _told(told, "read again", as_json=as_json, dry_run=dry_run)
 
 
-def _set_pause(
-    source: str | None,
-    destination: str,
-    reason: str,
-    action: str,
-    *,
-    as_json: bool,
-    dry_run: bool,
+# hours of full syncs
+
+
+@polls.command()
+def book(
+    hours: Hours,
+    agreed_by: Annotated[
+        str, typer.Option(help="Who agreed to them on the other side, for whoever asks.")
+    ],
+    source: SourceName = None,
+    reason: Reason = "agreed",
+    destination: Of = "default",
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
 ) -> None:
-    found = settings()
-    database = opened(found)
-    now = clock_of(database).now()
-    at = now if action == "poll_paused" else None
-    wanted = chosen_sources(sources(found, destination, database), source)
-    told = [{"source": one.name, "paused_at": at} for one in wanted]
-    if not dry_run:
-        with database.transaction() as connection:
-            for one in wanted:
-                checkpoints.pause(connection, destination, one.name, at)
-                _audit(connection, action, f"{destination}/{one.name}", now, None, reason)
-    words = "paused" if at else "read again"
-    _told(told, words, as_json=as_json, dry_run=dry_run)
+    """Book hours for full syncs, of a source or of all. Its own hours take the place of those of all."""
+    fresh: list[booked.Booked] = []
+
+    def wish(connection: Connection, hand: Hand, one: Source | None) -> None:
+        fresh.extend(
+            by_hand.book(connection, hand, hours, agreed_by=agreed_by, source=one, reason=reason)
+        )
+
+    _booking(source, destination, wish, dry_run=dry_run)
+    if as_json:
+        print_json({"dry_run": dry_run, "booked": [asdict(one) for one in fresh]})
+        return
+    words = counted(len(fresh), "window is", "windows are") + " booked, for "
+    stdout().print(("dry run: " if dry_run else "") + words + (source or "all sources"))
 
 
-def _audit(
-    connection: Connection,
-    action: str,
-    subject: str,
-    now: datetime,
-    after: Mapping[str, Any] | None,
-    reason: str | None = None,
+@polls.command()
+def unbook(
+    hours: Hours,
+    source: SourceName = None,
+    reason: Reason = "given up",
+    destination: Of = "default",
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
 ) -> None:
-    shown = None if after is None else {name: _plain(value) for name, value in after.items()}
-    write_down(
-        connection,
-        actor=actor(),
-        action=action,
-        subject=subject,
-        now=now,
-        reason=reason,
-        after=shown,
+    """Give booked hours up. Where nothing is booked any more, those of PILLARBOX_FULL_SYNC hold."""
+
+    def wish(connection: Connection, hand: Hand, one: Source | None) -> None:
+        by_hand.unbook(connection, hand, hours, source=one, reason=reason)
+
+    _booking(source, destination, wish, dry_run=dry_run)
+    if as_json:
+        print_json({"dry_run": dry_run, "source": source, "hours": hours})
+        return
+    stdout().print(
+        ("dry run: " if dry_run else "") + f"{hours} is given up for {source or 'all sources'}"
     )
 
 
-def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else value
+# what the commands share
+
+
+class _DryRun(Exception):
+    """Ends the transaction of a dry run: all of it was tried, and none of it is kept."""
+
+
+def _each(
+    source: str | None, destination: str, wish: Wish, *, dry_run: bool
+) -> list[dict[str, Any]]:
+    """Ask for something of each chosen source, in one transaction."""
+    found = settings()
+    database = opened(found)
+    wanted = chosen_sources(sources(found, destination, database), source)
+    hand = _hand(found, destination, database)
+    told: list[dict[str, Any]] = []
+
+    def ask(connection: Connection) -> None:
+        for one in wanted:
+            told.append({"source": one.name, **wish(connection, hand, one)})
+
+    _committed(database, ask, dry_run=dry_run)
+    return told
+
+
+def _booking(
+    source: str | None,
+    destination: str,
+    wish: Callable[[Connection, Hand, Source | None], None],
+    *,
+    dry_run: bool,
+) -> None:
+    """Change hours of one source, or of all at once."""
+    found = settings()
+    database = opened(found)
+    known = sources(found, destination, database)
+    one = None if source is None else chosen_sources(known, source)[0]
+    hand = _hand(found, destination, database)
+    _committed(database, lambda connection: wish(connection, hand, one), dry_run=dry_run)
+
+
+def _committed(database: Database, ask: Callable[[Connection], None], *, dry_run: bool) -> None:
+    try:
+        with database.transaction() as connection:
+            ask(connection)
+            if dry_run:
+                raise _DryRun
+    except _DryRun:
+        pass
+
+
+def _hand(found: Settings, destination: str, database: Database) -> Hand:
+    return Hand(
+        destination=destination,
+        actor=actor(),
+        now=clock_of(database).now(),
+        pacing=pacing_of(found),
+    )
 
 
 def _told(told: list[dict[str, Any]], words: str, *, as_json: bool, dry_run: bool) -> None:

@@ -12,7 +12,8 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from inbox import checkpoints, feed, merging
 from inbox.errors import UnknownSource
 from inbox.fetching import NotGot, Refused, Shut
-from inbox.poll import Ended, Moment, Pacing
+from inbox.pacing import Pacing
+from inbox.poll import Ended, Moment
 from inbox.window import Everything, From
 from runtime.database import Database
 from schema.fingerprint import Json
@@ -71,6 +72,23 @@ def test_everything_is_read_first_then_only_what_changed(inbox: Inbox, remote: R
     assert inbox.news(after=25) == [("updated", "c03", ["value"])]
     lanes = {lane for _, lane in inbox.asked}
     assert lanes == {Lane.BULK, Lane.POLL}
+
+
+def test_a_full_sync_has_larger_pages_than_a_poll_and_asks_for_no_more_than_there_is(
+    database: Database, remote: Remote
+) -> None:
+    pacing = Pacing(start=Everything(), page_size=10, full_page_size=20)
+    inbox = Inbox(database, crm(), of_remote(remote), pacing=pacing)
+    small = Inbox(database, crm(size=5, largest=15), of_remote(remote), pacing=pacing)
+    for one in (inbox, small):
+        one.full("customers")
+        one.wait(hours=1)
+    inbox.clock.advance(timedelta(hours=2))
+    inbox.poll("customers")
+
+    assert {dict(request.query)["size"] for request, _ in small.asked} == {"15"}
+    sizes = [dict(request.query)["size"] for request, _ in inbox.asked]
+    assert (sizes[0], sizes[-1]) == ("20", "10")
 
 
 def test_a_poll_over_unchanged_rows_changes_nothing_and_says_nothing(inbox: Inbox) -> None:

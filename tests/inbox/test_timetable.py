@@ -5,7 +5,8 @@ from random import Random
 
 import pytest
 
-from inbox import checkpoints
+from inbox import booked, checkpoints
+from inbox.booked import Booked
 from inbox.timing import bookings, nightly
 from runtime.database import Database
 from schema.inbox import RunKind, RunState, Trigger
@@ -83,6 +84,7 @@ def table(database: Database) -> Table:
 def test_a_source_is_first_read_within_two_minutes_and_then_rung_for_until_it_is(
     table: Table,
 ) -> None:
+    table.at(NOON + timedelta(minutes=5))
     assert table.round() == []
     assert table.round(minutes=2) == [("poll", None)]
     assert table.round(seconds=5) == []  # its ring is on the queue
@@ -132,6 +134,37 @@ def test_a_full_sync_asked_for_by_hand_waits_for_no_hours(table: Table) -> None:
         )
 
     assert table.round() == [("full", None)]
+
+
+def test_hours_booked_take_the_place_of_the_settings_from_the_next_round_on(table: Table) -> None:
+    table.read_once(full_at=NOON - timedelta(days=2))
+    with table.database.transaction() as connection:
+        booked.add(connection, "default", a_booking("customers", "wed 10:00-12:00"))
+        booked.add(connection, "default", a_booking("", "tue 22:00-06:00"))
+    table.at(TUESDAY_NIGHT + timedelta(hours=4))
+    assert table.round() == []  # those of all do not hold for who has its own
+
+    table.at(datetime(2026, 2, 11, 11, 30, tzinfo=NOON.tzinfo))
+    assert table.round() == [("full", "2026-02-11T12:00:00+00:00")]
+
+    with table.database.transaction() as connection:
+        assert booked.remove(connection, "default", "customers", "wed 10:00-12:00")
+    table.clock.advance(timedelta(hours=2))
+    assert table.round() == []
+    table.at(datetime(2026, 2, 12, 2, tzinfo=NOON.tzinfo))
+    assert [kind for kind, _ in table.round()] == ["full"]  # Tuesday's is made up for
+
+
+def a_booking(source: str, hours: str) -> Booked:
+    return Booked(source=source, hours=hours, agreed_by="DfE", booked_by="ola", booked_at=NOON)
+
+
+def test_of_several_timetables_at_once_each_run_is_rung_for_by_one(database: Database) -> None:
+    tables = [Table(database), Table(database), Table(database)]
+    for table in tables:
+        table.round()
+
+    assert [len(table.round(minutes=5)) for table in tables] == [1, 0, 0]
 
 
 def test_what_is_paused_or_being_read_is_left_alone(table: Table) -> None:

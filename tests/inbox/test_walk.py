@@ -5,7 +5,19 @@ from random import Random
 
 import pytest
 
-from inbox.walk import EMPTY, PageSeen, Phase, Walk, ask, begin, from_json, step, to_json
+from inbox.pacing import Pacing
+from inbox.walk import (
+    EMPTY,
+    PageSeen,
+    Phase,
+    Walk,
+    ask,
+    begin,
+    from_json,
+    requests_for,
+    step,
+    to_json,
+)
 from schema.fingerprint import Json
 from schema.sources import Order
 from tests.support.clock import NOON
@@ -111,6 +123,21 @@ def test_a_quiet_poll_costs_two_requests_and_one_with_news_three() -> None:
     assert (
         walked(a_remote(5), begin(Order.TWO_WAYS, since=LONG_AGO, size=100, largest=3000))[1] == 3
     )
+
+
+@pytest.mark.parametrize("order", [Order.TWO_WAYS, Order.PAIR, Order.CURSOR])
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 29, 30, 31, 100])
+def test_what_a_full_sync_will_cost_is_what_it_costs(order: Order, count: int) -> None:
+    walk = begin(order, since=None, size=10, largest=30)
+
+    assert walked(a_remote(count), walk)[1] == requests_for(order, count, 10)
+
+
+def test_a_full_sync_of_sixty_thousand_takes_at_most_603_requests() -> None:
+    pacing = Pacing()
+
+    assert requests_for(Order.TWO_WAYS, 60_000, pacing.full_page_size) == 483
+    assert requests_for(Order.TWO_WAYS, 60_000, pacing.page_size) > 603
 
 
 def test_a_page_wholly_newer_than_the_start_ends_the_walk() -> None:

@@ -18,7 +18,7 @@ from random import Random
 from inbox import walk
 from inbox.drift import too_many
 from inbox.mirror import Known, Reading, Verdict, judge
-from inbox.poll import Pacing, order_of
+from inbox.pacing import Pacing, order_of
 from inbox.walk import PageSeen, Walk
 from inbox.window import Began, Everything, From, anchored, limit, started, window
 from schema.fingerprint import fingerprint
@@ -117,7 +117,7 @@ class Day:
         self.faults = faults(self.dice)
         self.order = self.dice.choice((Order.RESTART, Order.RESTART, Order.TWO_WAYS))
         self.source = customers(self.order, size=10, largest=60)
-        self.pacing = Pacing(interval=HOUR, start=Everything(), page_size=10)
+        self.pacing = Pacing(interval=HOUR, start=Everything(), page_size=10, full_page_size=25)
         self.remote = Remote(
             dice=self.dice,
             cap=self.faults.cap,
@@ -223,7 +223,8 @@ class Day:
                 if kind in self.kept.runs:
                     return self.kept.runs[kind]
         self.kept.number += 1
-        begun = walk.begin(order, since=since, size=10, largest=60)
+        size = self.pacing.size(self.source, kind)
+        begun = walk.begin(order, since=since, size=size, largest=60)
         run = Run(number=self.kept.number, kind=kind, place=begun, opened_at=self.now)
         self.kept.runs[kind] = run
         return run

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, func, select
 from inbox import checkpoints, differences, feed, mirror
 from inbox.checkpoints import Checkpoint, Run
 from inbox.fetching import Fetched, Got, Missing
-from inbox.poll import Ended, Moment, Pacing, Reader
+from inbox.pacing import Pacing
+from inbox.poll import Ended, Moment, Reader
 from inbox.window import Everything
 from outbox import entries
 from runtime.clock import Clock

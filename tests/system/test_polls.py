@@ -215,7 +215,7 @@ def test_a_full_sync_says_first_what_it_costs(command: Callable[..., Ran]) -> No
         "sources"
     ]
 
-    assert told == {"source": "participants", "rows": 32, "requests": 4, "minutes": 0.1}
+    assert told == {"source": "participants", "rows": 32, "requests": 3, "minutes": 0.1}
 
 
 def test_a_pause_is_audited_and_lifted(polled: Polled, command: Callable[..., Ran]) -> None:
@@ -295,7 +295,7 @@ def test_a_poller_that_is_killed_in_the_middle_goes_on_where_it_was(
             "PILLARBOX_API_URL": sandbox.url,
             "PILLARBOX_API_TOKEN": SANDBOX_TOKEN,
             "PILLARBOX_POLL_START": "everything",
-            "PILLARBOX_POLL_PAGE_SIZE": "2",
+            "PILLARBOX_FULL_SYNC_PAGE_SIZE": "2",
             "PILLARBOX_SEND_BY": "500ms",
             "PILLARBOX_DEADLINE": "2s",
         }
