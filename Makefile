@@ -18,7 +18,7 @@ up: $(VENV)/ready  ## the same world, left running until Ctrl-C
 	@$(BIN)/pillarbox up
 
 test: $(VENV)/ready  ## all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 faults: $(VENV)/ready  ## every fault in every place, not only one of each kind (minutes)
 	@$(BIN)/python -m pytest tests/faults -m "sweep or not sweep"
