@@ -1,20 +1,23 @@
 """The numbers on every page: what waits and since when, what was refused, what else needs a person.
 
-One idea: one statement, each number capped, so that the strip costs the same on a bad day.
+One idea: each number is capped, so that the strip costs the same on a bad day.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection
 
-from console.counting import Count, capped, counted
-from schema.states import EntryState, Reason, RecordState
-from schema.tables import outbox_entry, record
+from console.counting import CAP, Count, counted
+from outbox import entries
+from records import counts
+from records.counts import Number
+from records.store import ON_THE_WAY
+from schema.states import Reason, RecordState
 
-MOVING = (RecordState.WAITING, RecordState.DISPATCHED, RecordState.TAKEN, RecordState.IN_DOUBT)
+ASIDE = (RecordState.DEAD, RecordState.HELD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,41 +39,28 @@ class Counters:
         }
 
 
-def read(connection: Connection, now: datetime) -> Counters:
-    """Count, over all destinations. A record that needs a person is not waiting."""
-    moving = record.c.state.in_([one.value for one in MOVING])
-    for_a_person = or_(
-        record.c.state.in_((RecordState.DEAD.value, RecordState.HELD.value)),
-        (record.c.state == RecordState.IN_DOUBT.value) & record.c.due_at.is_(None),
-    )
-    refused = (record.c.state == RecordState.DEAD.value) & (record.c.reason == Reason.REFUSED.value)
-    open_ones = record.c.state != RecordState.IN_STEP.value
-    on_its_way = select(record.c.id).where(open_ones, moving, ~for_a_person)
-    oldest = (
-        select(func.min(record.c.oldest_entry))
-        .where(open_ones, moving, ~for_a_person)
-        .scalar_subquery()
-    )
-    emitted = select(outbox_entry.c.emitted_at).where(outbox_entry.c.id == oldest)
-    unfolded = (
-        select(outbox_entry.c.emitted_at)
-        .where(outbox_entry.c.state == EntryState.NEW.value)
-        .order_by(outbox_entry.c.id)
-        .limit(1)
-    )
-    row = connection.execute(
-        select(
-            capped(on_its_way).label("waiting"),
-            capped(select(record.c.id).where(open_ones, refused)).label("refused"),
-            capped(select(record.c.id).where(open_ones, for_a_person)).label("aside"),
-            emitted.scalar_subquery().label("emitted"),
-            unfolded.scalar_subquery().label("unfolded"),
-        )
-    ).one()
-    since = min((one for one in (row.emitted, row.unfolded) if one is not None), default=None)
+def read(connection: Connection, destinations: Iterable[str], now: datetime) -> Counters:
+    """Count, over these destinations. A record that needs a person is not waiting."""
+    waiting = refused = aside = Count(0)
+    oldest: list[datetime] = []
+    for name in destinations:
+        numbers = counts.open_ones(connection, name, most=CAP)
+        stuck = counted(counts.stuck(connection, name, most=CAP + 1))
+        moving = _sum(one for one in numbers if one.state in ON_THE_WAY)
+        waiting += Count(max(0, moving.number - stuck.number), moving.capped)
+        refused += _sum(one for one in numbers if one.reason is Reason.REFUSED)
+        aside += _sum(one for one in numbers if one.state in ASIDE) + stuck
+        unfolded = entries.oldest_new(connection, name)
+        longest = counts.longest_waiting(connection, name, numbers, limit=1)
+        oldest += [one.since for one in longest] + ([unfolded] if unfolded else [])
     return Counters(
-        oldest=None if since is None else max(timedelta(0), now - since),
-        waiting=counted(row.waiting),
-        refused=counted(row.refused),
-        aside=counted(row.aside),
+        oldest=max(timedelta(0), now - min(oldest)) if oldest else None,
+        waiting=waiting,
+        refused=refused,
+        aside=aside,
     )
+
+
+def _sum(numbers: Iterable[Number]) -> Count:
+    found = list(numbers)
+    return Count(sum(one.number for one in found), any(one.more for one in found))

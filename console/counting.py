@@ -18,6 +18,12 @@ class Count:
     def __str__(self) -> str:
         return f"{self.number:,}{'+' if self.capped else ''}"
 
+    def __add__(self, other: "Count") -> "Count":
+        return Count(
+            min(self.number + other.number, CAP),
+            self.capped or other.capped or self.number + other.number > CAP,
+        )
+
     def __bool__(self) -> bool:
         return self.number > 0
 

@@ -291,7 +291,8 @@ def _frame(visit: Visit, said: flash.Said | None) -> dict[str, Any]:
     strip = None
     if visit.who.may(Role.VIEWER):
         with visit.site.database.reading() as connection:
-            strip = counters.read(connection, visit.now)
+            names = [one.name for one in visit.site.settings.destinations]
+            strip = counters.read(connection, names, visit.now)
     return {
         "visit": visit,
         "who": visit.who,

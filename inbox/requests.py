@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from runtime.minutes import Moment, count_by_minute
 from schema.incoming_tables import request_log
 from schema.plans import Request
 from schema.states import Lane
@@ -86,6 +87,16 @@ def since(connection: Connection, destination: str, moment: datetime) -> list[An
             )
             .order_by(request_log.c.marked_at)
         )
+    )
+
+
+def by_minute(
+    connection: Connection, destination: str, since: datetime, until: datetime
+) -> Mapping[Moment, int]:
+    """Count the reads that were marked from one moment to another, by minute and outcome."""
+    here = request_log.c.destination == destination
+    return count_by_minute(
+        connection, request_log.c.marked_at, request_log.c.outcome, here, since=since, until=until
     )
 
 

@@ -25,11 +25,12 @@ from sqlalchemy import (
     update,
 )
 
-from outbox import entries
+from outbox import entries, tallies
 from outbox.entries import Swept
 from outbox.standing import Tried
 from records import store
 from runtime.bulk import among
+from runtime.minutes import Moment, count_by_minute
 from runtime.prepared import Prepared
 from schema.keys import AttemptId, EntryId, LeaseToken
 from schema.outcomes import OutcomeName
@@ -65,7 +66,10 @@ SETTLE = (
 )
 """Writes down how a call ended, unless that was done before."""
 
-_SETTLE_WITH = store.UPDATE_HELD.add_cte(SETTLE.cte("settled"), entries.CLOSE_ONE.cte("closed"))
+_closed = entries.CLOSE_ONE.cte("closed")
+_SETTLE_WITH = store.UPDATE_HELD.add_cte(
+    SETTLE.cte("settled"), _closed, tallies.noted(_closed).cte("noted")
+)
 
 
 def _open_if(held: CTE) -> Executable:
@@ -97,7 +101,7 @@ def _settle_usual(end: store.UsualEnd) -> Prepared:
     written = select(end.written.c.id)
     settled = SETTLE.where(written.exists()).cte("settled")
     closed = entries.CLOSE_ONE.where(written.exists()).cte("closed")
-    return Prepared(written.add_cte(settled, closed))
+    return Prepared(written.add_cte(settled, closed, tallies.noted(closed).cte("noted")))
 
 
 _SETTLE_USUAL = _settle_usual(store.UsualEnd.plain())
@@ -397,11 +401,11 @@ def latest(
     ]
 
 
-def counts(connection: Connection, destination: str, *, after: int = 0) -> dict[str, int]:
-    """Count calls by outcome; `open` are those without one."""
-    rows = connection.execute(
-        select(attempt.c.outcome, func.count())
-        .where(attempt.c.destination == destination, attempt.c.id > after)
-        .group_by(attempt.c.outcome)
+def by_minute(
+    connection: Connection, destination: str, since: datetime, until: datetime
+) -> Mapping[Moment, int]:
+    """Count the calls that were marked from one moment to another, by minute and outcome."""
+    here = attempt.c.destination == destination
+    return count_by_minute(
+        connection, attempt.c.marked_at, attempt.c.outcome, here, since=since, until=until
     )
-    return {outcome or "open": number for outcome, number in rows}

@@ -4,6 +4,7 @@ One idea: an entry is written once, by its producer; afterwards only its state, 
 reason it closed with are ever set.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Update,
+    Insert,
     bindparam,
     delete,
     func,
@@ -20,35 +21,23 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
+from outbox import tallies
 from runtime.bulk import among, among_named, as_list, update_many
 from runtime.prepared import Prepared
 from schema.events import Event, InvalidEvent, decode
 from schema.keys import EntryId, RecordId
-from schema.states import Closed, EntryState, RecordState
-from schema.tables import outbox_entry, record
+from schema.states import Closed, EntryState
+from schema.tables import outbox_entry
 
 _STATES = {state.value: state for state in EntryState}
-
-MOVING = [
-    state.value
-    for state in (
-        RecordState.WAITING,
-        RecordState.DISPATCHED,
-        RecordState.TAKEN,
-        RecordState.IN_DOUBT,
-    )
-]
-"""States that end by themselves."""
-
 
 # Made once: these run in every round. The state is written out, so that a kept plan may use the
 # partial index on it.
 
-_NEW = (
-    outbox_entry.c.state == literal_column(f"'{EntryState.NEW.value}'"),
-    outbox_entry.c.destination == bindparam("in_destination"),
-)
+_IS_NEW = outbox_entry.c.state == literal_column(f"'{EntryState.NEW.value}'")
+_NEW = (_IS_NEW, outbox_entry.c.destination == bindparam("in_destination"))
 _AFTER = outbox_entry.c.id > bindparam("after_id")
 _next_new = (
     select(outbox_entry)
@@ -136,6 +125,7 @@ def any_new(connection: Connection, destination: str, *, after: EntryId | None =
 
 def fold(
     connection: Connection,
+    destination: str,
     folded: Mapping[EntryId, RecordId],
     closed: Mapping[EntryId, Closed],
     *,
@@ -169,6 +159,8 @@ def fold(
             for entry in ends
         ],
     )
+    ended = Counter((destination, closed[entry].value) for entry in ends)
+    tallies.note(connection, ended, now)
     earlier = {entry: reason for entry, reason in closed.items() if entry not in ends}
     close(connection, earlier, now=now)
 
@@ -185,7 +177,12 @@ def close(connection: Connection, closed: Mapping[EntryId, Closed], *, now: date
             "closing_as": reason.value,
             "closing_at": now,
         }
-        connection.execute(_closing(dialect), values)
+        if dialect == "sqlite":
+            found = connection.execute(_closing(dialect), values).scalars()
+            ended = Counter((destination, reason.value) for destination in found)
+            tallies.note(connection, ended, now)
+        else:
+            connection.execute(_closing_noted(dialect), values)
 
 
 _CLOSING = (
@@ -199,8 +196,9 @@ _CLOSING = (
         told=None,
     )
 )
-CLOSE_ONE = _CLOSING.where(outbox_entry.c.id == bindparam("closing_id"))
-"""Closes one entry."""
+_TOLD = (outbox_entry.c.destination, outbox_entry.c.closed_at, outbox_entry.c.closed_as)
+CLOSE_ONE = _CLOSING.where(outbox_entry.c.id == bindparam("closing_id")).returning(*_TOLD)
+"""Closes one entry; gives what its note needs."""
 
 
 def prune(connection: Connection, *, after: int, before: datetime, limit: int) -> Swept:
@@ -231,8 +229,14 @@ def prune(connection: Connection, *, after: int, before: datetime, limit: int) -
 
 
 @lru_cache
-def _closing(dialect: str) -> Update:
-    return _CLOSING.where(among_named(dialect, outbox_entry.c.id, "closing_ids"))
+def _closing(dialect: str) -> ReturningUpdate[Any, Any, Any]:
+    chosen = _CLOSING.where(among_named(dialect, outbox_entry.c.id, "closing_ids"))
+    return chosen.returning(*_TOLD)
+
+
+@lru_cache
+def _closing_noted(dialect: str) -> Insert:
+    return tallies.noted(_closing(dialect).cte("closed"))
 
 
 def closing_one(entry: EntryId, reason: Closed, *, now: datetime) -> dict[str, Any]:
@@ -317,41 +321,24 @@ def oldest_new(connection: Connection, destination: str) -> datetime | None:
     return connection.execute(query).scalar_one_or_none()
 
 
-def oldest_open(connection: Connection, destination: str) -> datetime | None:
-    """Give when the oldest entry was emitted that is new, or whose record is still on its way.
-
-    Records that wait for a person are not on their way: they are counted by themselves.
-    """
-    new = (
-        select(outbox_entry.c.id)
-        .where(
-            outbox_entry.c.state == EntryState.NEW.value,
-            outbox_entry.c.destination == destination,
-        )
-        .order_by(outbox_entry.c.id)
-        .limit(1)
-    )
-    moving = select(func.min(record.c.oldest_entry)).where(
-        record.c.destination == destination, record.c.state.in_(MOVING)
-    )
-    first = [
-        one
-        for one in (
-            connection.execute(new).scalar_one_or_none(),
-            connection.execute(moving).scalar_one(),
-        )
-        if one is not None
-    ]
-    if not first:
-        return None
-    query = select(outbox_entry.c.emitted_at).where(outbox_entry.c.id == min(first))
-    return connection.execute(query).scalar_one_or_none()
+def number_new(connection: Connection, destination: str, *, most: int) -> int:
+    """Count the entries that no relay has folded yet, no further than *most*."""
+    some = select(outbox_entry.c.id).where(*_NEW).limit(most).subquery()
+    query = select(func.count()).select_from(some)
+    return connection.execute(query, {"in_destination": destination}).scalar_one()
 
 
 def destinations_waiting(connection: Connection) -> Sequence[str]:
-    """Give the destinations that new entries name."""
-    query = select(outbox_entry.c.destination).where(outbox_entry.c.state == EntryState.NEW.value)
-    return connection.execute(query.distinct()).scalars().all()
+    """Give the destinations that new entries name, from one to the next along the index."""
+    found: list[str] = []
+    while True:
+        query = select(func.min(outbox_entry.c.destination)).where(_IS_NEW)
+        if found:
+            query = query.where(outbox_entry.c.destination > found[-1])
+        name = connection.execute(query).scalar_one()
+        if name is None:
+            return found
+        found.append(name)
 
 
 def _entry(row: Sequence[Any]) -> Entry:

@@ -219,7 +219,7 @@ class Folding:
         written = [*(one.but(id=known[one.key]) for one in fresh), *changed]
         self._link(written)
         folded = {entry: known[key] for entry, key in self._of_entry.items()}
-        entries.fold(self._connection, folded, self._closed, now=self._now)
+        entries.fold(self._connection, self._destination, folded, self._closed, now=self._now)
         self._wake(now)
         return {one.key: one for one in written}
 

@@ -43,7 +43,7 @@ from runtime.prepared import Prepared
 from schema.keys import LeaseToken, RecordId, RecordKey, RemoteId
 from schema.record import Mark, Record
 from schema.states import Lane, Reason, RecordState, Writes
-from schema.tables import binding, gate, mapping, outbox_entry, record
+from schema.tables import binding, gate, mapping, record
 
 _ID, _TOKEN, _REVISION = (record.c.keys().index(name) for name in ("id", "token", "revision"))
 
@@ -860,67 +860,6 @@ def link_all(connection: Connection, links: Sequence[Record], now: datetime) -> 
 def unlink(connection: Connection, one: Record) -> None:
     """Forget which remote thing a record was thought to be, before anything was delivered."""
     connection.execute(mapping.delete().where(mapping.c.record_id == one.id))
-
-
-def counts(
-    connection: Connection, destination: str
-) -> list[tuple[RecordState, Reason | None, int]]:
-    """Count records by state and reason, those in step left out."""
-    rows = connection.execute(
-        select(record.c.state, record.c.reason, func.count())
-        .where(record.c.destination == destination, record.c.state != RecordState.IN_STEP.value)
-        .group_by(record.c.state, record.c.reason)
-    )
-    return [
-        (RecordState(state), None if reason is None else Reason(reason), number)
-        for state, reason, number in rows
-    ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """A record that waits, since its oldest open entry was emitted."""
-
-    key: RecordKey
-    reason: str | None
-    waits_for: str | None
-    since: datetime
-
-
-def waiting_since(
-    connection: Connection, destination: str, before: datetime, *, limit: int
-) -> list[Waiting]:
-    """List the records on their way whose oldest open entry is from before then, oldest first.
-
-    By the ids of entries, which grow with time; so only as many entries are read as are listed.
-    """
-    key = (record.c.kind, record.c.source_id, record.c.part, record.c.round)
-    oldest = (
-        select(*key, record.c.reason, record.c.waits_for, record.c.oldest_entry)
-        .where(
-            record.c.destination == destination,
-            record.c.state.in_(_written_out(*ON_THE_WAY)),
-            record.c.oldest_entry.is_not(None),
-        )
-        .order_by(record.c.oldest_entry)
-        .limit(limit)
-        .subquery()
-    )
-    rows = connection.execute(
-        select(oldest, outbox_entry.c.emitted_at)
-        .join(outbox_entry, outbox_entry.c.id == oldest.c.oldest_entry)
-        .where(outbox_entry.c.emitted_at < before)
-        .order_by(oldest.c.oldest_entry)
-    )
-    return [
-        Waiting(
-            key=RecordKey(row.kind, row.source_id, row.part, row.round),
-            reason=row.reason,
-            waits_for=row.waits_for,
-            since=row.emitted_at,
-        )
-        for row in rows
-    ]
 
 
 def list_open(

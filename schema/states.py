@@ -88,6 +88,22 @@ class Writes(StrEnum):
     """What is there is unknown since a rebind, until everything has been looked up."""
 
 
+class Span(StrEnum):
+    """How long one bar of a chart is."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+
+class Tallied(StrEnum):
+    """What is counted: entries closed, calls for records, reads of collections."""
+
+    ENTRY = "entry"
+    CALL = "call"
+    READ = "read"
+
+
 class GateReason(StrEnum):
     """Why the gate of a key is shut."""
 

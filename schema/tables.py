@@ -45,6 +45,8 @@ from schema.states import (
     Lane,
     Reason,
     RecordState,
+    Span,
+    Tallied,
 )
 
 metadata: Final = MetaData(
@@ -373,11 +375,13 @@ Index(
 _OPEN = "state <> 'in_step'"
 Index(
     "record_open",
+    record.c.destination,
     record.c.state,
     record.c.reason,
+    record.c.oldest_entry,
     postgresql_where=text(_OPEN),
     sqlite_where=text(_OPEN),
-)  # status: what is waiting, and why
+)  # status: how many wait and why, counted no further than is shown; who waits longest
 
 
 mapping: Final = Table(
@@ -494,6 +498,42 @@ process: Final = Table(
     Column("progress", Document, nullable=False),
 )
 """A heartbeat per process."""
+
+
+tally: Final = Table(
+    "tally",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("span", Text, primary_key=True),
+    Column("start", Instant, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("outcome", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    CheckConstraint(_one_of("span", Span), name="span_known"),
+    CheckConstraint(_one_of("subject", Tallied), name="subject_known"),
+)
+"""How many entries closed, and calls ended, in each minute, hour and day: what charts are drawn from."""
+
+
+tally_note: Final = Table(
+    "tally_note",
+    metadata,
+    Column("destination", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+)
+"""Entries that closed and are in no tally yet, written with their closing. Without an index, and
+empty every few seconds: whoever closes an entry must not wait for whoever closes another."""
+
+
+tally_end: Final = Table(
+    "tally_end",
+    metadata,
+    Column("destination", Text, primary_key=True),
+    Column("counted_to", Instant, nullable=False),
+)
+"""Up to when calls were counted. Who counts holds this row, so that nothing is counted twice."""
 
 
 audit: Final = Table(

@@ -35,6 +35,7 @@ class RelayLoop:
         self._stop = stop
         self.relays: list[Relay] = [wiring.relay(one) for one in wiring.settings.destinations]
         self._upkeep = wiring.upkeep()
+        self._tallying = wiring.tallying()
         self._round_at = time.monotonic()
         self._rounds = 0
         self._dispatched = 0
@@ -64,6 +65,7 @@ class RelayLoop:
             self._round_at = time.monotonic()
         self._rounds += 1
         self._upkeep.step()
+        self._tallying.step()
         return done
 
     def _progress(self) -> dict[str, float | int | str]:

@@ -18,11 +18,11 @@ from gateway.answers import Answer, Failure, outcome
 from gateway.client import Client, usable_key
 from gateway.errors import GatewayError
 from gateway.registry import contract_named
-from inbox import retention
+from inbox import requests, retention
 from inbox.pacing import Pacing, pacing_of
 from inbox.poll import Reader
 from inbox.settling import Fates, Teller
-from outbox import bindings, entries, fates
+from outbox import attempts, bindings, entries, fates
 from outbox.bindings import Binding
 from outbox.delivery import Deliverer, MakeCall
 from outbox.gates import Gates
@@ -30,6 +30,7 @@ from outbox.rebind import held_words
 from outbox.relay import Relay, Ring
 from outbox.retry import Timing
 from outbox.standing import Breaker
+from outbox.tallies import Tallying
 from outbox.upkeep import Prune, Retention, Upkeep
 from runtime import redis as runtime_redis
 from runtime.broker import Doorbell
@@ -42,7 +43,7 @@ from schema.keys import EntryId
 from schema.outcomes import Came, Outcome
 from schema.plans import Call
 from schema.record import Record
-from schema.states import Closed, Lane
+from schema.states import Closed, Lane, Tallied
 from workers.bound import Bound
 from workers.fetch import Fetcher
 from workers.key_print import key_print
@@ -214,6 +215,15 @@ class Wiring:
                 Fates(any=fates.any_closed, claim=fates.claim_closed),
                 Fates(any=fates.any_aside, claim=fates.claim_aside, every=LOOK_ASIDE),
             ),
+        )
+
+    def tallying(self) -> Tallying:
+        """What counts for the overview what closed and what was called."""
+        return Tallying(
+            database=self.database,
+            clock=self.clock,
+            destinations=[one.name for one in self.settings.destinations],
+            counting={Tallied.CALL: attempts.by_minute, Tallied.READ: requests.by_minute},
         )
 
     def gates(self, destination: Destination) -> Gates:

@@ -103,12 +103,17 @@ def say_error(sentence: str) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows under headings, aligned, without lines."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    stdout().print(table(columns, rows))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Lay rows out under headings, aligned, without lines."""
+    laid = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        laid.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else _escaped(cell) for cell in row))
-    stdout().print(table)
+        laid.add_row(*("" if cell is None else _escaped(cell) for cell in row))
+    return laid
 
 
 def _escaped(cell: object) -> str:

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+from sqlalchemy import Connection
 
-from console.plain import seconds
-from console.views import ago, london
+from console.quotas import fill_json, gate_line, gates_json
+from console.views import ago
 from gateway.errors import QuotaUnavailable
 from gateway.quota import QuotaFill
-from outbox import gates
-from outbox.standing import Gate, put
+from outbox import gates, pausing
+from outbox.standing import Gate
 from pillarbox.commands.common import (
     UNREACHABLE,
     AsJson,
@@ -27,10 +28,8 @@ from pillarbox.commands.common import (
     stdout,
     wired,
 )
-from runtime.audit import write_down
 from runtime.clock import clock_of
 from runtime.settings import duration
-from schema.states import SCOPE_OF, GateReason
 
 app = typer.Typer(help="The calls that are left, and the gate of the key.", no_args_is_help=True)
 
@@ -92,20 +91,6 @@ def _print_gates(shown: Sequence[Gate], now: datetime) -> None:
         console.print(gate_line(gate, now), markup=False)
 
 
-def gate_line(gate: Gate, now: datetime) -> str:
-    """Say in a sentence what a gate stops, since when, until when and by whom."""
-    who = f" by {gate.actor}" if gate.actor else ""
-    why = f"{gate.reason.value.replace('_', ' ')}{who} since {london(gate.since)}: {gate.detail}"
-    if gate.until is not None and gate.until <= now:
-        tries = "one call tries it" if gate.probe else "the next call tries it"
-        return f"The gate is ajar, {tries}: {why}"
-    if gate.until is not None:
-        return f"The gate is shut until {london(gate.until)}, {why}"
-    refused = gate.reason is GateReason.KEY_REFUSED
-    until = "the key is changed or a person resumes" if refused else "a person resumes"
-    return f"The gate is shut until {until}, {why}"
-
-
 @app.command()
 def pause(
     length: Annotated[
@@ -124,36 +109,22 @@ def pause(
     one = chosen(found, destination)
     database = opened(found)
     now = clock_of(database).now()
-    wait = None if length is None else duration(length, "--for")
-    gate = Gate(
-        reason=GateReason.PAUSED,
-        until=None if wait is None else now + wait,
-        since=now,
-        detail=reason,
-        actor=actor(),
-    )
+    length_ = None if length is None else duration(length, "--for")
     with database.transaction() as connection:
-        before = _paused(gates.shown(connection, one.name, now, key_name=one.key_name))
-        stands = put(before, gate) or before or gate
-        if not dry_run and stands is not before:
-            gates.shut(connection, one.name, gate)
-            write_down(
-                connection,
-                actor=actor(),
-                action="quota_paused",
-                subject=destination,
-                now=now,
-                reason=reason,
-                before=gate_json(before, now),
-                after=gate_json(stands, now),
-            )
-    if stands is before and not as_json:
+        paused = pausing.pause(
+            connection, one.name, length=length_, actor=actor(), reason=reason, now=now
+        )
+        _only_try(connection, dry_run)
+    if not paused.new and not as_json:
         stdout().print("It is paused for longer already; resume first to end it sooner.")
-    _said([stands], now, as_json=as_json, dry_run=dry_run, destination=destination)
+    _said([paused.stands], now, as_json=as_json, dry_run=dry_run, destination=destination)
 
 
-def _paused(shown: Sequence[Gate]) -> Gate | None:
-    return next((gate for gate in shown if gate.reason is GateReason.PAUSED), None)
+def _only_try(connection: Connection, dry_run: bool) -> None:
+    """Take back what a dry run did, so that what it says is what would be."""
+    transaction = connection.get_transaction()
+    if dry_run and transaction is not None:
+        transaction.rollback()
 
 
 @app.command()
@@ -174,22 +145,17 @@ def resume(
     one = chosen(found, destination)
     database = opened(found)
     now = clock_of(database).now()
-    with database.reading() as connection:
-        before = gates.shown(connection, one.name, now, key_name=one.key_name)
-    still = [gate for gate in before if gate.reason is GateReason.THROTTLED and not throttle]
-    if not dry_run:
-        with database.transaction() as connection:
-            still = gates.resume(connection, one.name, one.key_name, now, throttle=throttle)
-            write_down(
-                connection,
-                actor=actor(),
-                action="quota_resumed",
-                subject=destination,
-                now=now,
-                reason=reason,
-                before=gate_json(before[0] if before else None, now),
-                after=gate_json(still[0] if still else None, now),
-            )
+    with database.transaction() as connection:
+        still = pausing.resume(
+            connection,
+            one.name,
+            one.key_name,
+            throttle=throttle,
+            actor=actor(),
+            reason=reason,
+            now=now,
+        )
+        _only_try(connection, dry_run)
     _said(still, now, as_json=as_json, dry_run=dry_run, destination=destination)
 
 
@@ -202,43 +168,3 @@ def _said(
     if dry_run:
         stdout().print("dry run:", end=" ")
     _print_gates(shown, now)
-
-
-def gates_json(shown: Sequence[Gate], now: datetime) -> dict[str, Any]:
-    """Give every gate, and by itself the weightiest that lets nothing through."""
-    each = [gate_json(gate, now) for gate in shown]
-    shut = next((one for one in each if one is not None and one["state"] == "shut"), None)
-    return {"gate": shut, "gates": each}
-
-
-def gate_json(gate: Gate | None, now: datetime) -> dict[str, Any] | None:
-    """Give a gate as JSON; None when there is none."""
-    if gate is None:
-        return None
-    return {
-        "reason": gate.reason.value,
-        "scope": SCOPE_OF[gate.reason].value,
-        "state": "ajar" if gate.until is not None and gate.until <= now else "shut",
-        "since": gate.since.isoformat(),
-        "until": None if gate.until is None else gate.until.isoformat(),
-        "detail": gate.detail,
-        "actor": gate.actor,
-    }
-
-
-def fill_json(fill: QuotaFill) -> dict[str, Any]:
-    """Give the fill of the window as JSON."""
-    return {
-        "limit": fill.limit.calls,
-        "window_s": seconds(fill.limit.window),
-        "open": fill.is_open,
-        "used": fill.used,
-        "in_flight": fill.in_flight,
-        "foreign": fill.foreign,
-        "lanes": {
-            lane.value: {"used": one.used, "share": one.share, "waiting": one.waiting}
-            for lane, one in fill.lanes.items()
-        },
-        "next_free_s": [seconds(wait) for wait in fill.next_free],
-        "address_used": fill.address_used,
-    }

@@ -1,41 +1,34 @@
 """`pillarbox status`: the numbers that the person on duty needs."""
 
+import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
-from console.plain import seconds
+from console.site import Site
+from console.standing import gather
 from console.views import ago, london
-from gateway.errors import QuotaUnavailable
-from outbox import attempts, bindings, entries, gates, rebind
 from pillarbox.commands.common import (
     ATTENTION,
+    USAGE,
     AsJson,
+    Stop,
     print_json,
-    print_table,
     settings,
     stdout,
+    table,
     wired,
 )
-from pillarbox.commands.quota import fill_json, gate_line, gates_json
-from records import store
-from runtime import redis as runtime_redis
-from runtime.processes import MISSING_AFTER, all_beats
-from runtime.settings import Destination
-from schema.states import RecordState
-from workers.wiring import Wiring
+from pillarbox.desk import site_of
 
-UNFOLDED = timedelta(minutes=1)
-"""How long an entry may be new. A relay folds it within a second."""
-
-
-LONG = timedelta(hours=24)
-"""Whoever waits longer is named, whatever it waits for."""
-
-MOST_NAMED = 10
-"""How many of them are named; of a hundred more the next ten say nothing new."""
+LOOK_EVERY_S = 2.0
+"""Seconds between two looks of `--watch`. The numbers behind it are gathered every few seconds."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,207 +40,129 @@ def status(
     check: Annotated[
         bool, typer.Option("--check", help="Exit 6 when something needs attention.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again every two seconds, until Ctrl-C.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what waits, since when and why; what was sent; the quota; who is at work."""
-    found = settings()
-    wiring = wired(found)
-    told = gather(wiring)
+    """Say what waits, since when and why; what was sent; the quota; who is at work.
+
+    Example: pillarbox status --check || notify "Pillarbox needs somebody"
+    """
+    site = site_of(wired(settings()))
+    if watch:
+        if as_json or check:
+            raise Stop("--watch is for people: leave --json and --check away", USAGE)
+        _watch(site)
+        return
+    told = gather(site)
     if as_json:
         print_json(told)
     else:
-        _print(told)
+        for part in _parts(told):
+            stdout().print(part)
     if check and told["attention"]:
         raise typer.Exit(ATTENTION)
 
 
-def gather(wiring: Wiring) -> dict[str, Any]:
-    """Collect the status of every destination and process, as JSON."""
-    now = wiring.clock.now()
-    destinations = [_destination(wiring, one, now) for one in wiring.settings.destinations]
-    with wiring.database.reading() as connection:
-        unknown = [
-            name
-            for name in entries.destinations_waiting(connection)
-            if name not in {one.name for one in wiring.settings.destinations}
-        ]
-        processes = [
-            {
-                "role": beat.role,
-                "host": beat.host,
-                "pid": beat.pid,
-                "started_at": beat.started_at,
-                "beat_s_ago": seconds(now - beat.beat_at),
-                "missing": now - beat.beat_at > MISSING_AFTER,
-                "progress": beat.progress,
-            }
-            for beat in all_beats(connection)
-        ]
-    attention = [line for one in destinations for line in one["attention"]]
-    weakness = runtime_redis.weakness(wiring.redis)
-    attention += [] if weakness is None else [f"Redis {weakness}"]
-    attention += _nobody_left(processes)
-    attention += _nobody_there(destinations, processes)
-    attention += [
-        f"entries name the destination {name!r}, which is not configured" for name in unknown
-    ]
-    return {
-        "at": now,
-        "attention": attention,
-        "destinations": destinations,
-        "processes": processes,
-    }
+def _watch(site: Site) -> None:
+    console = Console(highlight=False)
+    with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
+        while True:
+            live.update(Group(*_parts(gather(site))), refresh=True)
+            time.sleep(LOOK_EVERY_S)
 
 
-def _nobody_left(processes: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Name the roles whose every process is missing; one of several that died was replaced."""
-    alive = {one["role"] for one in processes if not one["missing"]}
-    dead = {one["role"] for one in processes} - alive
-    return [f"every {role} is missing; start `pillarbox {role}`" for role in sorted(dead)]
-
-
-def _nobody_there(
-    destinations: Sequence[Mapping[str, Any]], processes: Sequence[Mapping[str, Any]]
-) -> list[str]:
-    """Name the roles that nobody has, while something waits for them."""
-    if all(one["oldest_waiting_s"] is None for one in destinations):
-        return []
-    known = {one["role"] for one in processes}
-    return [
-        f"something waits, and no {role} is at work; start `pillarbox {role}`"
-        for role in ("relay", "worker")
-        if role not in known
-    ]
-
-
-def _destination(wiring: Wiring, one: Destination, now: datetime) -> dict[str, Any]:
-    with wiring.database.reading() as connection:
-        counts = store.counts(connection, one.name)
-        totals = dict(entries.totals(connection, one.name))
-        oldest = entries.oldest_open(connection, one.name)
-        unfolded = entries.oldest_new(connection, one.name)
-        shown = gates.shown(connection, one.name, now, key_name=one.key_name)
-        late = store.waiting_since(connection, one.name, now - LONG, limit=MOST_NAMED + 1)
-        calls = attempts.counts(connection, one.name)
-        binding = bindings.bound(connection, one.name)
-        stands = bindings.standing(connection, one.name)
-        held = rebind.held_words(connection, one.name, now)
-        progress = rebind.progress(connection, one.name, now)
-    by_state: dict[str, int] = {}
-    for state, _, number in counts:
-        by_state[state.value] = by_state.get(state.value, 0) + number
-    attention = [
-        f"{state.value.replace('_', ' ')}: {number}, {reason.value.replace('_', ' ')}"
-        for state, reason, number in counts
-        if reason is not None
-        and state in (RecordState.DEAD, RecordState.HELD, RecordState.IN_DOUBT)
-    ]
-    if unfolded is not None and now - unfolded > UNFOLDED:
-        attention.append(
-            f"entries wait to be folded since {ago(now - unfolded)}; is a relay at work?"
-        )
-    quota = _quota(wiring, one)
-    if quota is None:
-        attention.append("Redis does not answer, so no call is made")
-    attention += [gate_line(gate, now) for gate in shown if gate.until is None or gate.until > now]
-    if held is not None:
-        attention.append(f"{one.name} is {held}")
-    attention += _waiting_long(late, now)
-    return {
-        "destination": one.name,
-        "url": one.url,
-        "bound_to": None if binding is None else binding.url,
-        "oldest_waiting_s": seconds(None if oldest is None else now - oldest),
-        "records": by_state,
-        "reasons": {reason.value: number for _, reason, number in counts if reason is not None},
-        "entries": totals,
-        "calls": calls,
-        **gates_json(shown, now),
-        "waiting_over_a_day": [str(waiting.key) for waiting in late],
-        "quota": quota,
-        "writes": None if stands is None else stands.writes.value,
-        "live_since": None if stands is None else stands.live_since,
-        "held": held,
-        "looked_up": None
-        if progress is None
-        else {
-            "since": progress.since,
-            "total": progress.total,
-            "done": progress.done,
-            "left": progress.left,
-            "aside": progress.aside,
-            "marking": progress.marking,
-        },
-        "attention": attention,
-    }
-
-
-def _waiting_long(late: Sequence[store.Waiting], now: datetime) -> list[str]:
-    """Name the records that wait for more than a day, the longest first; at most a handful."""
-    lines = [
-        f"{one.key} waits for {ago(now - one.since)}: {(one.reason or 'due').replace('_', ' ')}"
-        + (f" {one.waits_for}" if one.waits_for else "")
-        for one in late[:MOST_NAMED]
-    ]
-    return [*lines, "more records wait for over a day"] if len(late) > MOST_NAMED else lines
-
-
-def _quota(wiring: Wiring, one: Destination) -> dict[str, Any] | None:
-    try:
-        return fill_json(wiring.paces[one.name].fill())
-    except QuotaUnavailable:
-        return None
-
-
-def _print(told: dict[str, Any]) -> None:
-    console = stdout()
+def _parts(told: Mapping[str, Any]) -> list[Table | Text]:
+    """Lay everything out, one part under the other."""
+    parts: list[Table | Text] = []
     for one in told["destinations"]:
-        console.print(
-            f"{one['destination']}   {one['url'] or one['bound_to'] or 'no URL set'}",
-            style="bold",
-            markup=False,
-        )
-        oldest = one["oldest_waiting_s"]
-        console.print(
-            "  oldest waiting   " + ("nothing waits" if oldest is None else ago_of(oldest))
-        )
-        console.print("  records          " + _counted(one["records"], "all in step"))
-        console.print("  why              " + _counted(one["reasons"], "-"))
-        console.print("  entries          " + _counted(one["entries"], "none yet"))
-        console.print("  calls            " + _counted(one["calls"], "none yet"))
-        quota = one["quota"]
-        console.print(
-            "  quota            "
-            + (
-                "unknown: Redis does not answer, so no call is made"
-                if quota is None
-                else f"{quota['used']} of {quota['limit']} in {quota['window_s']:g} s"
-            )
-        )
-        console.print("  writes           " + (one["held"] or "may leave"), markup=False)
-        shut = ", ".join(f"{gate['state']}: {gate['detail']}" for gate in one["gates"])
-        console.print("  gate             " + (shut or "open"), markup=False)
-    if told["processes"]:
-        print_table(
-            ("process", "host", "pid", "since (London)", "last sign of life"),
-            [
-                (
-                    p["role"],
-                    p["host"],
-                    p["pid"],
-                    london(p["started_at"]),
-                    ago_of(p["beat_s_ago"]) + " ago" + (", MISSING" if p["missing"] else ""),
-                )
-                for p in told["processes"]
-            ],
-        )
-    else:
-        console.print("no process is at work on this database")
-    late = sum(p["progress"].get("late_settles_total", 0) for p in told["processes"])
+        parts += [_heading(one), _numbers(one), *_reading(one)]
+    parts.append(_processes(told["processes"]))
+    late = sum(one["progress"].get("late_settles_total", 0) for one in told["processes"])
     if late:
-        console.print(f"{late:g} answers came too late for their record; its look-up settled it")
-    for line in told["attention"]:
-        console.print(f"! {line}", markup=False)
+        parts.append(
+            Text(f"{late:g} answers came too late for their record; its look-up settled it")
+        )
+    parts += [Text(f"! {one['line']}\n    {one['runbook']}") for one in told["alerts"]]
+    return parts
+
+
+def _heading(one: Mapping[str, Any]) -> Text:
+    return Text(f"{one['destination']}   {one['url'] or one['bound_to'] or 'no URL set'}", "bold")
+
+
+def _numbers(one: Mapping[str, Any]) -> Text:
+    oldest, more = one["oldest_waiting_s"], one["more_than"]
+    lines = {
+        "oldest waiting": "nothing waits" if oldest is None else ago_of(oldest),
+        "records": _counted(one["records"], "all in step", more),
+        "why": _counted(one["reasons"], "-", more),
+        "entries": _counted(one["entries"], "none yet"),
+        "calls": _counted(one["calls"], "none yet"),
+        "last hour": _lately(one["last_hour"]),
+        "last day": _lately(one["last_day"]),
+        "quota": _quota(one["quota"]),
+        "writes": one["held"] or "may leave",
+        "gate": ", ".join(f"{gate['state']}: {gate['detail']}" for gate in one["gates"]) or "open",
+    }
+    return Text("\n".join(f"  {name:<17}{line}" for name, line in lines.items()))
+
+
+def _quota(quota: Mapping[str, Any] | None) -> str:
+    if quota is None:
+        return "unknown: Redis does not answer, so no call is made"
+    lanes = ", ".join(f"{name} {lane['used']}" for name, lane in quota["lanes"].items())
+    free = f", the next frees in {ago_of(quota['next_free_s'][0])}" if quota["next_free_s"] else ""
+    return f"{quota['used']} of {quota['limit']} in {quota['window_s']:g} s ({lanes}){free}"
+
+
+def _lately(lately: Mapping[str, Any]) -> str:
+    saved = _counted({name: number for name, number in lately["saved"].items() if number}, "0")
+    return (
+        f"{lately['sent']} sent, saved: {saved}; {lately['requests']} requests, "
+        f"{lately['refused']} refused, {lately['throttled']} throttled, {lately['failed']} failed"
+    )
+
+
+def _reading(one: Mapping[str, Any]) -> list[Table]:
+    """Lay out what is read, once something was."""
+    read = [source for source in one["reading"]["sources"] if source["last_run"] is not None]
+    if not read:
+        return []
+    head = ("source", "state", "last complete", "next (London)", "last full sync (London)")
+    rows = [
+        (
+            source["source"],
+            source["state"],
+            _ago(source["lag_s"]),
+            london(source["next_poll_at"]),
+            london(source["full_sync"]["began"]),
+        )
+        for source in read
+    ]
+    return [table(head, rows)]
+
+
+def _processes(processes: Sequence[Mapping[str, Any]]) -> Table | Text:
+    if not processes:
+        return Text("no process is at work on this database")
+    head = ("process", "host", "pid", "since (London)", "last sign of life")
+    rows = [
+        (
+            one["role"],
+            one["host"],
+            one["pid"],
+            london(one["started_at"]),
+            ago_of(one["beat_s_ago"]) + " ago" + (", MISSING" if one["missing"] else ""),
+        )
+        for one in processes
+    ]
+    return table(head, rows)
+
+
+def _ago(length: float | None) -> str:
+    return "never" if length is None else ago_of(length) + " ago"
 
 
 def ago_of(length: float) -> str:
@@ -255,6 +170,9 @@ def ago_of(length: float) -> str:
     return ago(timedelta(seconds=length))
 
 
-def _counted(numbers: dict[str, int], empty: str) -> str:
-    parts = [f"{number} {name.replace('_', ' ')}" for name, number in sorted(numbers.items())]
+def _counted(numbers: Mapping[str, int], empty: str, more: Sequence[str] = ()) -> str:
+    parts = [
+        f"{number}{'+' if name in more else ''} {name.replace('_', ' ')}"
+        for name, number in sorted(numbers.items())
+    ]
     return ", ".join(parts) or empty
