@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 
 from runtime.database import Database
 from runtime.settings import Settings
-from schema.incoming_tables import metadata
+from schema.all_tables import metadata
 
 
 def _run(connection: Connection) -> None:

@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from console.guard import Guard
 from console.page import page, problem_page
-from console.pages import audit
+from console.pages import accounts, audit, sign_in
 from console.site import Site
 from console.templating import TEMPLATES
 from console.visit import Visit
@@ -27,7 +27,11 @@ logger = structlog.get_logger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 
-PAGES: Sequence[Route] = (*audit.routes,)
+PAGES: Sequence[Route] = (
+    *sign_in.routes,
+    *audit.routes,
+    *accounts.routes,
+)
 """The routes of all pages. A new page module is added here."""
 
 

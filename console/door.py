@@ -13,14 +13,21 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import quote, urlsplit
 
+import structlog
+from sqlalchemy import Connection
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import RedirectResponse, Response
 
+from console import accounts, sessions
+from console.accounts import Account
+from console.sessions import Ends, Session
 from console.site import Site
 from console.visit import NOBODY, Visit, Visitor, Way
 from runtime import audit
-from schema.addresses import leads_here
+from schema.addresses import is_loopback
 from schema.console import Role
+
+logger = structlog.get_logger(__name__)
 
 PROCESS_SECRET: Final = secrets.token_bytes(32)
 """Seals the forms of whoever sits at this machine. New with each process: a page that was left open
@@ -40,6 +47,8 @@ class Why(StrEnum):
     NOBODY = "not signed in"
     CSRF = "form not from this console"
     ROLE = "role"
+    PASSWORD = "wrong name or password"
+    THROTTLE = "too many tries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +60,130 @@ class Refusal:
 
 
 def who(site: Site, request: Request, now: datetime) -> Visitor:
-    """Say who asks."""
-    if at_the_keyboard(site, request):
+    """Say who asks: a program with a token, whom the proxy names, who signed in, or who sits here."""
+    token = _bearer(request)
+    if token is not None:
+        return _program(site, token, now)
+    with site.database.reading() as connection:
+        named = _named_by_proxy(site, connection, request)
+        session = _session(site, connection, request, now)
+        anybody = session is not None or accounts.are_any(connection)
+    if named is not None and (session is None or session.account.name != named.name):
+        return _begun(site, named, now)
+    if session is not None:
+        _seen(site, request, session, now)
+        return _signed_in(request, session, Way.ACCOUNT if named is None else Way.PROXY)
+    if not anybody and at_the_keyboard(site, request):
         return Visitor(name=site.person, role=Role.ADMIN, way=Way.HERE, secret=_secret_here())
     return NOBODY
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _program(site: Site, token: str, now: datetime) -> Visitor:
+    with site.database.reading() as connection:
+        found = accounts.of_token(connection, token)
+    if found is None:
+        return NOBODY
+    if found.used_at is None or now - found.used_at >= sessions.SEEN_EVERY:
+        with site.database.transaction() as connection:
+            accounts.used(connection, found.name, now)
+    return Visitor(name=f"token:{found.name}", role=found.role, way=Way.TOKEN)
+
+
+def _named_by_proxy(site: Site, connection: Connection, request: Request) -> Account | None:
+    """Give the account of whom the proxy names; a header from anywhere else says nothing."""
+    header = site.listening.user_header
+    peer = "" if request.client is None else request.client.host
+    if header is None or peer not in site.listening.proxies or header not in request.headers:
+        return None
+    return accounts.by_name(connection, request.headers[header])
+
+
+def _session(site: Site, connection: Connection, request: Request, now: datetime) -> Session | None:
+    session_id = request.cookies.get(cookie_name(site))
+    if not session_id:
+        return None
+    return sessions.found(connection, session_id, ends=ends(site), now=now)
+
+
+def _begun(site: Site, account: Account, now: datetime) -> Visitor:
+    with site.database.transaction() as connection:
+        fresh = sessions.begin(connection, account.name, ends=ends(site), now=now)
+    return Visitor(
+        name=account.name,
+        role=account.role,
+        way=Way.PROXY,
+        secret=fresh.encode(),
+        may_reveal=account.may_reveal,
+        session=accounts.digest(fresh),
+        fresh=fresh,
+    )
+
+
+def _seen(site: Site, request: Request, session: Session, now: datetime) -> None:
+    """Note that somebody is there. A page that fetches itself anew is nobody."""
+    if "x-live" in request.headers or now - session.seen_at < sessions.SEEN_EVERY:
+        return
+    with site.database.transaction() as connection:
+        sessions.seen(connection, session.id_hash, now)
+
+
+def _signed_in(request: Request, session: Session, way: Way) -> Visitor:
+    site: Site = request.app.state.site
+    return Visitor(
+        name=session.account.name,
+        role=session.account.role,
+        way=way,
+        secret=request.cookies[cookie_name(site)].encode(),
+        may_reveal=session.account.may_reveal,
+        session=session.id_hash,
+        revealed=session.revealed,
+    )
+
+
+def ends(site: Site) -> Ends:
+    """Give when sessions of this console end."""
+    return Ends(idle=site.listening.idle, absolute=site.listening.session)
+
+
+def cookie_name(site: Site) -> str:
+    """Name the session's cookie; by TLS so that no other host, path or plain page can set it."""
+    return "__Host-pillarbox" if site.listening.is_secure else "pillarbox"
+
+
+def keep_session(site: Site, response: Response, session_id: str) -> None:
+    """Give the browser its session's id; it ends with the browser."""
+    response.set_cookie(
+        cookie_name(site),
+        session_id,
+        httponly=True,
+        samesite="strict",
+        secure=site.listening.is_secure,
+        path="/",
+    )
 
 
 def at_the_keyboard(site: Site, request: HTTPConnection) -> bool:
     """Say whether the request comes from this machine itself, and through no proxy."""
     return (
-        not site.is_public
+        not site.listening.is_public
+        and site.listening.user_header is None
         and request.client is not None
-        and leads_here(f"http://{_bracketed(request.client.host)}/")
+        and is_loopback(request.client.host)
         and not any(name in request.headers for name in FORWARDED)
     )
 
 
-def refusal(visit: Visit, needs: Role) -> Refusal | None:
-    """Say why an action may not be done, if it may not."""
+def refusal(visit: Visit, needs: Role | None) -> Refusal | None:
+    """Say why an action may not be done, if it may not. *needs* None: by anybody, from our page."""
     if visit.who.way is not Way.TOKEN and not from_here(visit.request):
         return Refusal(Why.ORIGIN, "That came from another page than this console's.")
+    if needs is None:
+        return None
     if visit.who.role is None:
         return Refusal(Why.NOBODY, "Sign in first.")
     if visit.who.way is not Way.TOKEN and not _sealed_form(visit):
@@ -113,21 +226,33 @@ def write_down(visit: Visit, refused: Refusal) -> None:
 
 def turned_away(site: Site, name: str, path: str, why: Why, now: datetime) -> None:
     """Write one line about an action that was turned away, in a transaction of its own."""
+    room, left_out = site.flood.room(int(now.timestamp() // 60))
+    logger.warning("turned_away", path=path[:200], why=why.value)
     with site.database.transaction() as connection:
-        audit.write_down(
-            connection,
-            actor=name,
-            action="turned_away",
-            subject=path[:200],
-            reason=why.value,
-            now=now,
-        )
+        if left_out:
+            _line(connection, "nobody", f"{left_out} more like it", why, now)
+        if room:
+            _line(connection, name, path, why, now)
+
+
+def _line(connection: Connection, name: str, subject: str, why: Why, now: datetime) -> None:
+    audit.write_down(
+        connection,
+        actor=name,
+        action="turned_away",
+        subject=subject[:200],
+        reason=why.value,
+        now=now,
+    )
 
 
 def to_sign_in(visit: Visit) -> Response:
     """Lead to the sign-in page, and back to where the person was."""
-    back = visit.without() if visit.request.method == "GET" else "/"
-    return RedirectResponse(f"/sign-in?next={quote(back, safe='/')}", status_code=303)
+    back = visit.without() if visit.request.method == "GET" else page_before(visit) or "/"
+    url = f"/sign-in?next={quote(back, safe='/')}"
+    if "hx-request" in visit.request.headers:  # a part of a page: the whole page is to go there
+        return Response(status_code=401, headers={"HX-Redirect": url})
+    return RedirectResponse(url, status_code=303)
 
 
 def page_before(visit: Visit) -> str | None:
@@ -140,7 +265,3 @@ def page_before(visit: Visit) -> str | None:
 
 def _secret_here() -> bytes:
     return hashlib.sha256(b"keyboard" + PROCESS_SECRET).digest()
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -40,7 +40,7 @@ def leave(
         max_age=LIVES_S,
         httponly=True,
         samesite="strict",
-        secure=visit.site.is_secure,
+        secure=visit.site.listening.is_secure,
     )
 
 

@@ -96,7 +96,7 @@ class Guard:
                     headers[name] = value
                 headers["cache-control"] = "no-cache" if lasting else "no-store"
                 headers.add_vary_header("accept")
-                if self._site.is_secure:
+                if self._site.listening.is_secure:
                     headers["strict-transport-security"] = "max-age=31536000"
             await send(message)
 

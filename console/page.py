@@ -110,8 +110,8 @@ class Problem:
     field: str | None = None
 
 
-def page(path: str, show: Show, *, needs: Role = Role.VIEWER) -> Route:
-    """Route a page that is only looked at."""
+def page(path: str, show: Show, *, needs: Role | None = Role.VIEWER) -> Route:
+    """Route a page that is only looked at; *needs* None: by anybody."""
 
     async def endpoint(request: Request) -> Response:
         return await run_in_threadpool(_looked, request, show, needs)
@@ -119,8 +119,11 @@ def page(path: str, show: Show, *, needs: Role = Role.VIEWER) -> Route:
     return Route(path, endpoint, methods=["GET"], name=path)
 
 
-def action(path: str, do: Show, *, needs: Role = Role.OPERATOR) -> Route:
-    """Route something that changes rows: a POST by who may, from a page of this console."""
+def action(path: str, do: Show, *, needs: Role | None = Role.OPERATOR) -> Route:
+    """Route something that changes rows: a POST by who may, from a page of this console.
+
+    *needs* None is for signing in alone.
+    """
 
     async def endpoint(request: Request) -> Response:
         fields = await request.form(
@@ -205,20 +208,20 @@ def problem_page(visit: Visit, sentence: str, *, status: int, title: str) -> Res
     return render(visit, "problem.html", {}, status=status, sentence=sentence, heading=title)
 
 
-def _looked(request: Request, show: Show, needs: Role) -> Response:
+def _looked(request: Request, show: Show, needs: Role | None) -> Response:
     site: Site = request.app.state.site
     try:
         now = site.clock.now()
         who = door.who(site, request, now)
         visit = Visit(site=site, request=request, who=who, now=now)
-        if not who.may(needs):
-            return _turned_away(visit)
-        return _answered(visit, show)
+        if needs is not None and not who.may(needs):
+            return _with_session(visit, _turned_away(visit))
+        return _with_session(visit, _answered(visit, show))
     except DBAPIError as error:
         return _database_away(request, error)
 
 
-def _acted(request: Request, form: Form, do: Show, needs: Role) -> Response:
+def _acted(request: Request, form: Form, do: Show, needs: Role | None) -> Response:
     site: Site = request.app.state.site
     try:
         now = site.clock.now()
@@ -227,10 +230,16 @@ def _acted(request: Request, form: Form, do: Show, needs: Role) -> Response:
         refusal = door.refusal(visit, needs)
         if refusal is not None:
             door.write_down(visit, refusal)
-            return _refused(visit, refusal)
-        return _answered(visit, do)
+            return _with_session(visit, _refused(visit, refusal))
+        return _with_session(visit, _answered(visit, do))
     except DBAPIError as error:
         return _database_away(request, error)
+
+
+def _with_session(visit: Visit, response: Response) -> Response:
+    if visit.who.fresh is not None:
+        door.keep_session(visit.site, response, visit.who.fresh)
+    return response
 
 
 def _answered(visit: Visit, show: Show) -> Response:
@@ -269,8 +278,8 @@ def _turned_away(visit: Visit) -> Response:
     return _refused(visit, door.Refusal(door.Why.ROLE, door.ROLE_WORDS))
 
 
-def _refused(visit: Visit, refusal: "door.Refusal") -> Response:
-    if visit.who.way is Way.NOBODY and refusal.why is door.Why.ROLE and not visit.wants_json:
+def _refused(visit: Visit, refusal: door.Refusal) -> Response:
+    if refusal.why is door.Why.NOBODY and not visit.wants_json:
         return door.to_sign_in(visit)
     status = 401 if visit.who.way is Way.NOBODY else 403
     return problem_page(visit, refusal.sentence, status=status, title="That was not done")

@@ -7,6 +7,7 @@ traceback; and the server ends when it is told to, whoever still has a page open
 import asyncio
 import socket
 import threading
+from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -30,8 +31,8 @@ class Serving:
         site: Site,
         taken: socket.socket,
         *,
-        certificate: str | None = None,
-        key: str | None = None,
+        certificate: Path | None = None,
+        key: Path | None = None,
     ) -> None:
         self._socket = taken
         self._server = uvicorn.Server(

@@ -5,14 +5,15 @@ here that could call the remote side.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from console.flood import Flood
 from gateway.quota import QuotaFill
 from runtime.clock import Clock
 from runtime.database import Database
 from runtime.redis import Redis
-from runtime.settings import Settings
+from runtime.settings import Listening, Settings
 from schema.contract import Contract
 
 
@@ -38,7 +39,10 @@ class Site:
     """Who is at the keyboard, where nobody has to sign in: the name of the OS user."""
     names: frozenset[str]
     """The host names this console answers to."""
-    is_public: bool = False
-    """Whether it listens to other machines; then nobody is let in without an account."""
-    is_secure: bool = False
-    """Whether browsers reach it by TLS; then cookies are for TLS only."""
+    flood: Flood = field(default_factory=Flood)
+    """How much strangers may still write into the audit trail."""
+
+    @property
+    def listening(self) -> Listening:
+        """Where the console answers, and how it knows who asks."""
+        return self.settings.console

@@ -40,6 +40,8 @@ class Visitor:
     may_reveal: bool = False
     session: str | None = field(repr=False, default=None)
     revealed: Mapping[str, datetime] = field(default_factory=dict[str, datetime])
+    fresh: str | None = field(repr=False, default=None)
+    """The id of a session that was begun for this request; the browser gets it with the answer."""
 
     def seal(self, text: str) -> str:
         """Give the seal of a text, which only this visitor's own console could have made."""

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
 
 from runtime.errors import InvalidSettings
-from schema.addresses import leads_here
+from schema.addresses import is_loopback, leads_here
 
 DEFAULT_DATABASE = "sqlite:///.pillarbox/pillarbox.db"
 
@@ -77,6 +78,15 @@ KNOWN = (
     "PILLARBOX_KEEP_UNREAD",
     "PILLARBOX_KEEP_GONE",
     "PILLARBOX_SUBSCRIBERS",
+    "PILLARBOX_CONSOLE_HOST",
+    "PILLARBOX_CONSOLE_NAMES",
+    "PILLARBOX_CONSOLE_TLS",
+    "PILLARBOX_CONSOLE_TLS_CERTIFICATE",
+    "PILLARBOX_CONSOLE_TLS_KEY",
+    "PILLARBOX_CONSOLE_USER_HEADER",
+    "PILLARBOX_CONSOLE_PROXIES",
+    "PILLARBOX_CONSOLE_IDLE",
+    "PILLARBOX_CONSOLE_SESSION",
 )
 
 
@@ -132,6 +142,36 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """Where the console answers, by which names, and how it knows who asks.
+
+    `tls` says who ends TLS where it is not this process by a certificate: `proxy`, or `none` where
+    somebody has decided to do without.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 4020
+    names: tuple[str, ...] = ()
+    tls: str = ""
+    certificate: Path | None = None
+    key: Path | None = None
+    user_header: str | None = None
+    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    idle: timedelta = timedelta(minutes=30)
+    session: timedelta = timedelta(hours=10)
+
+    @property
+    def is_public(self) -> bool:
+        """Whether other machines can reach it."""
+        return not is_loopback(self.host)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether browsers reach it by TLS."""
+        return self.certificate is not None or self.tls == "proxy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that is configured."""
 
@@ -161,6 +201,7 @@ class Settings:
     full_sync: str = FULL_SYNC
     full_sync_page_size: int = 250
     unconfirmed: timedelta = timedelta(days=14)
+    console: Listening = Listening()
     log_format: str = "auto"
     log_level: str = "INFO"
 
@@ -197,6 +238,7 @@ class Settings:
             full_sync=_full_sync(given),
             full_sync_page_size=_page_size(given, "PILLARBOX_FULL_SYNC_PAGE_SIZE", "250"),
             unconfirmed=_duration(given, "PILLARBOX_UNCONFIRMED", "14d"),
+            console=_listening(given),
             log_format=_choice(given, "LOG_FORMAT", "auto", ("auto", "json", "text")),
             log_level=_choice(
                 given, "LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"), upper=True
@@ -221,6 +263,7 @@ class Settings:
             )
         self._check_retention()
         self._check_polls()
+        self._check_console()
 
     def _check_retention(self) -> None:
         if self.keep_entries < SHORTEST_KEEP:
@@ -264,6 +307,18 @@ class Settings:
             )
         if self.poll_runtime <= timedelta(0):
             raise InvalidSettings("PILLARBOX_POLL_RUNTIME must be longer than nothing; write 10m")
+
+    def _check_console(self) -> None:
+        if (self.console.certificate is None) != (self.console.key is None):
+            raise InvalidSettings(
+                "PILLARBOX_CONSOLE_TLS_CERTIFICATE and PILLARBOX_CONSOLE_TLS_KEY belong together; "
+                "name both files, or neither"
+            )
+        if not timedelta(0) < self.console.idle <= self.console.session:
+            raise InvalidSettings(
+                f"PILLARBOX_CONSOLE_IDLE is {written(self.console.idle)}; it must be longer than "
+                f"nothing, and at most PILLARBOX_CONSOLE_SESSION, {written(self.console.session)}"
+            )
 
     @property
     def embedded(self) -> bool:
@@ -490,6 +545,52 @@ def _full_sync(given: Mapping[str, str]) -> str:
             f"PILLARBOX_FULL_SYNC is {text!r}; write days and hours in London such as {FULL_SYNC}"
         )
     return text.lower()
+
+
+def _listening(given: Mapping[str, str]) -> Listening:
+    certificate = given.get("PILLARBOX_CONSOLE_TLS_CERTIFICATE")
+    key = given.get("PILLARBOX_CONSOLE_TLS_KEY")
+    header = given.get("PILLARBOX_CONSOLE_USER_HEADER") or None
+    if header is not None and not re.fullmatch(r"[A-Za-z0-9-]{1,60}", header):
+        raise InvalidSettings(
+            f"PILLARBOX_CONSOLE_USER_HEADER is {header!r}; write a header's name such as "
+            "X-Forwarded-User"
+        )
+    return Listening(
+        host=given.get("PILLARBOX_CONSOLE_HOST") or "127.0.0.1",
+        port=_port(given),
+        names=_listed(given.get("PILLARBOX_CONSOLE_NAMES") or ""),
+        tls=_choice(given, "PILLARBOX_CONSOLE_TLS", "", ("", "proxy", "none")),
+        certificate=Path(certificate) if certificate else None,
+        key=Path(key) if key else None,
+        user_header=header,
+        proxies=_proxies(given),
+        idle=_duration(given, "PILLARBOX_CONSOLE_IDLE", "30m"),
+        session=_duration(given, "PILLARBOX_CONSOLE_SESSION", "10h"),
+    )
+
+
+def _port(given: Mapping[str, str]) -> int:
+    text = given.get("PORT") or "4020"
+    if not re.fullmatch(r"\d{1,5}", text) or int(text) > 65_535:
+        raise InvalidSettings(f"PORT is {text!r}; write a number from 0 to 65535")
+    return int(text)
+
+
+def _proxies(given: Mapping[str, str]) -> tuple[str, ...]:
+    listed = _listed(given.get("PILLARBOX_CONSOLE_PROXIES") or "127.0.0.1, ::1")
+    for one in listed:
+        try:
+            ip_address(one)
+        except ValueError:
+            raise InvalidSettings(
+                f"PILLARBOX_CONSOLE_PROXIES holds {one!r}; write addresses such as 127.0.0.1, 10.0.0.5"
+            ) from None
+    return listed
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(one.strip().lower() for one in text.split(",") if one.strip())
 
 
 def written(length: timedelta) -> str:

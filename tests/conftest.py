@@ -13,7 +13,7 @@ from runtime import migrations
 from runtime import redis as runtime_redis
 from runtime.database import Database
 from runtime.redis import Redis
-from schema.incoming_tables import metadata
+from schema.all_tables import metadata
 from tests.support.outbox import Outbox
 from tests.support.servers import OURS, NotHere, PostgresServer, RedisServer, postgres_server
 

@@ -23,9 +23,9 @@ from gateway import answers
 from gateway.contracts import guidance, lead_provider_v3
 from pillarbox.__main__ import application
 from runtime import metrics
+from schema.all_tables import metadata
 from schema.contract import Contract, Operation, Rule
 from schema.events import EVENTS, Event
-from schema.incoming_tables import metadata
 from schema.outcomes import OutcomeName
 from schema.states import (
     DEAD_LETTERS,
@@ -224,6 +224,20 @@ SETTINGS: Sequence[tuple[str, str, str]] = (
     ("PILLARBOX_DESTINATIONS", "",
      "A TOML file of several destinations; then the variables of the one are not read."),
     ("PILLARBOX_NAMESPACE", "pillarbox", "Prefix of every key in Redis, where it is shared."),
+    ("PORT", "4020", "Port of the console."),
+    ("PILLARBOX_CONSOLE_HOST", "127.0.0.1",
+     "Address the console listens at. Another than this machine's own needs accounts, names and TLS."),
+    ("PILLARBOX_CONSOLE_NAMES", "",
+     "Host names the console answers to besides this machine's own, such as `desk.example.org`; several with commas."),
+    ("PILLARBOX_CONSOLE_TLS", "",
+     "Who ends TLS, where it is not the console itself: `proxy`, or `none` for plain HTTP over a network you trust."),
+    ("PILLARBOX_CONSOLE_TLS_CERTIFICATE", "", "File of the console's certificate with its chain (PEM)."),
+    ("PILLARBOX_CONSOLE_TLS_KEY", "", "File of its private key (PEM)."),
+    ("PILLARBOX_CONSOLE_USER_HEADER", "",
+     "Header in which a proxy names the person it has let in, such as `X-Forwarded-User`. The name must have an account."),
+    ("PILLARBOX_CONSOLE_PROXIES", "127.0.0.1, ::1", "Addresses from which that header is believed."),
+    ("PILLARBOX_CONSOLE_IDLE", "30m", "A session that was not used for so long is over."),
+    ("PILLARBOX_CONSOLE_SESSION", "10h", "A session that began so long ago is over."),
     ("LOG_FORMAT", "auto", "`json`, `text`, or `auto`: text on a terminal, else JSON."),
     ("LOG_LEVEL", "INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`."),
 )  # fmt: skip
@@ -637,6 +651,10 @@ TABLES: Mapping[str, str] = {
     "subscriber": "How far each handler of the feed is.",
     "request_log": "Every read, committed before it is made.",
     "drift": "What a full sync found different, until somebody says what is right.",
+    "console_account": "A person who may use the console. Without a password only the proxy in front can name them.",
+    "console_session": "A person who is signed in: since when, when last seen, whose names were revealed until when.",
+    "console_token": "A program that may use the console, by a token that was shown once.",
+    "console_throttle": "Failed sign-ins in a row, by name and by address, as hashes.",
 }
 
 
@@ -736,6 +754,7 @@ LOG_EVENTS: Mapping[str, tuple[str, str]] = {
     "worker_died": ("error", "a worker process of several ended; it is started again"),
     "console_ready": ("info", "the console answers at its address"),
     "console_stopped": ("info", "the console ended in order"),
+    "turned_away": ("warning", "the console refused an action; its audit trail has the line, with who and why"),
     "page_failed": ("error", "a page could not be made: the database, or a mistake of ours; nothing was changed"),
     "poller_ready": ("info", "a poller began"),
     "poller_stopped": ("info", "a poller ended in order"),

@@ -7,8 +7,8 @@ import pytest
 
 from runtime import metrics
 from runtime.settings import KNOWN, Settings
+from schema.all_tables import metadata
 from schema.events import EVENTS, decode
-from schema.incoming_tables import metadata
 from schema.outcomes import OutcomeName
 from schema.states import Closed, EntryState, GateReason, Reason, RecordState
 from tests.docs import reference
@@ -26,7 +26,7 @@ LOGGING = (
     "sandbox",
     "workers",
 )
-OUTSIDE = ("DATABASE_URL", "REDIS_URL", "LOG_FORMAT", "LOG_LEVEL")
+OUTSIDE = ("DATABASE_URL", "REDIS_URL", "PORT", "LOG_FORMAT", "LOG_LEVEL")
 
 
 @pytest.mark.parametrize("path", reference.pages(), ids=lambda path: path.name)

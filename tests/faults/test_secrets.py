@@ -15,7 +15,7 @@ from sqlalchemy import select, text
 
 from pillarbox.world import wait_until
 from runtime import redis as runtime_redis
-from schema.tables import metadata
+from schema.all_tables import metadata
 from tests.support.servers import NotHere, PostgresServer, RedisServer
 from tests.support.stage import PATIENCE_S, Stage, waves
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, inspect, text
 from runtime import migrations
 from runtime.database import Database
 from runtime.errors import DatabaseBehind
-from schema.incoming_tables import metadata
+from schema.all_tables import metadata
 from tests.support.servers import PostgresServer
 
 

@@ -4,11 +4,13 @@ import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from http.cookies import SimpleCookie
 from typing import Any
 
 import httpx
 
 from console.app import build
+from console.listening import names
 from console.site import Gauge, Site
 from gateway.errors import QuotaUnavailable
 from gateway.quota import QuotaFill
@@ -41,7 +43,7 @@ def a_site(database: Database, clock: Clock, **differs: Any) -> Site:
         contracts={one.name: contract_named(one.contract) for one in settings.destinations},
         quotas=gauges,
         person="robin",
-        names=frozenset({"localhost", "127.0.0.1", "::1"}),
+        names=names(settings.console),
     )
     return replace(site, **differs)
 
@@ -90,14 +92,21 @@ class Desk:
             transport = httpx.ASGITransport(
                 self.app, client=(self.address, 40_000), raise_app_exceptions=False
             )
-            async with httpx.AsyncClient(
-                transport=transport, base_url=ROOT, cookies=self.cookies
-            ) as client:
-                response = await client.request(method, path, headers=dict(headers), data=data)
-                self.cookies = dict(client.cookies.items())
-                return response
+            async with httpx.AsyncClient(transport=transport, base_url=ROOT) as client:
+                return await client.request(method, path, headers=sent, data=data)
 
-        return asyncio.run(send())
+        sent = {**headers, "cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items())}
+        response = asyncio.run(send())
+        for line in response.headers.get_list("set-cookie"):
+            self._keep(line)
+        return response
+
+    def _keep(self, line: str) -> None:
+        for name, one in SimpleCookie(line).items():
+            if one["max-age"] == "0":
+                self.cookies.pop(name, None)
+            else:
+                self.cookies[name] = one.value
 
 
 def _named(headers: Mapping[str, str]) -> dict[str, str]:

@@ -30,7 +30,7 @@ VARIABLE = "PILLARBOX_TEST_POSTGRES"
 USUAL = "postgresql://postgres@127.0.0.1:5432/postgres"
 
 
-OURS = ("PILLARBOX_", "DATABASE_URL", "REDIS_URL", "LOG_FORMAT", "LOG_LEVEL")
+OURS = ("PILLARBOX_", "DATABASE_URL", "REDIS_URL", "PORT", "LOG_FORMAT", "LOG_LEVEL")
 
 
 def surroundings() -> dict[str, str]:
