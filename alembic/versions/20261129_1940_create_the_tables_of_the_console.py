@@ -1,14 +1,14 @@
 """Create the tables of the console: accounts, sessions, tokens, and failed sign-ins.
 
-Revision: 0010, after: 0009
+Revision: 0011, after: 0010
 
 Written out for each database, so that it stays what it was when the tables move on.
 """
 
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
