@@ -6,7 +6,7 @@ One idea: one sentence of verdict first, in words a data manager knows; the rest
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from schema.contract import Contract
 from schema.days import LONDON
@@ -77,6 +77,30 @@ NEXT = {
 }
 
 
+class Read(Protocol):
+    """What the mirror knows of when a remote thing was read."""
+
+    @property
+    def source(self) -> str:
+        """From which collection."""
+        ...
+
+    @property
+    def first_seen(self) -> datetime:
+        """When it was there for the first time."""
+        ...
+
+    @property
+    def last_seen(self) -> datetime:
+        """When it was there last."""
+        ...
+
+    @property
+    def gone_since(self) -> datetime | None:
+        """Since when it is not there any more."""
+        ...
+
+
 def london(moment: datetime | None) -> str:
     """Write an instant as people here read it: London time."""
     if moment is None:
@@ -139,6 +163,11 @@ def next_step(record: Record, contract: Contract | None = None) -> str | None:
         None if contract is None or record.problem is None else advice(record.problem, contract)
     )
     return advised or NEXT.get(record.reason)
+
+
+def problem_words(record: Record) -> str:
+    """Say what is wrong with what stands aside, with the field named."""
+    return _aside(record)
 
 
 def advice(problem: Problem, contract: Contract) -> str | None:
@@ -257,10 +286,14 @@ def story(
     entries: Sequence[Mapping[str, Any]],
     attempts: Sequence[Mapping[str, Any]],
     people: Sequence[Mapping[str, Any]] = (),
+    *,
+    news: Sequence[Mapping[str, Any]] = (),
+    reads: Sequence[Read] = (),
 ) -> list[tuple[datetime, str, str]]:
     """Tell everything that happened to a record, in order: when, what kind, what.
 
-    *people* are the rows of the audit trail about it.
+    *people* are the rows of the audit trail about it, *news* those of the feed, *reads* what the
+    mirror holds of it.
     """
     told: list[tuple[datetime, str, str]] = []
     for entry in entries:
@@ -277,6 +310,14 @@ def story(
     for deed in people:
         why = f": {deed['reason']}" if deed["reason"] else ""
         told.append((deed["at"], "person", f"{deed['actor']}, {_plain(deed['action'])}{why}"))
+    for one in news:
+        told.append((one["at"], "feed", _news_line(one)))
+    for read in reads:
+        told.append((read.first_seen, "poll", f"first read from {read.source}"))
+        if read.last_seen > read.first_seen:
+            told.append((read.last_seen, "poll", f"last read from {read.source}"))
+        if read.gone_since is not None:
+            told.append((read.gone_since, "poll", f"not there any more, in {read.source}"))
     problem = record.problem
     # Of a refusal the call itself tells.
     if problem is not None and problem.at is not None and problem.status is None:
@@ -286,7 +327,21 @@ def story(
     return sorted(told, key=lambda line: (line[0], _ORDER.index(line[1])))
 
 
-_ORDER = ("event", "person", "call", "closed", "aside")
+_ORDER = ("event", "person", "call", "poll", "feed", "closed", "aside")
+
+
+def _news_line(one: Mapping[str, Any]) -> str:
+    changed = ", ".join(_plain(name) for name in one["changed"])
+    return f"{NEWS.get(one['kind'], _plain(one['kind']))}{f': {changed}' if changed else ''}"
+
+
+NEWS = {
+    "new": "new there",
+    "updated": "changed there",
+    "withdrawn": "withdrawn there",
+    "gone": "gone from there",
+    "merged": "merged into another there",
+}
 
 
 def _plain(name: str) -> str:

@@ -389,6 +389,19 @@ def read(
     return [{str(name): value for name, value in row.items()} for row in rows.mappings()]
 
 
+def of_things(
+    connection: Connection, destination: str, sources: Sequence[str], ids: Sequence[str]
+) -> list[Mapping[str, Any]]:
+    """Read what was told of some remote things, in order: for a record's story."""
+    if not sources or not ids:
+        return []
+    query = select(feed).where(
+        feed.c.destination == destination, feed.c.source.in_(sources), feed.c.remote_id.in_(ids)
+    )
+    rows = connection.execute(query.order_by(feed.c.position))
+    return [{str(name): value for name, value in row.items()} for row in rows.mappings()]
+
+
 # Pruning
 
 

@@ -269,3 +269,24 @@ def in_words(decision: Decision) -> str:
             return f"stays aside: {problem.detail}"
         case _:
             return "nothing to send"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foretold:
+    """What would come of a person's word now, in words; and the request that is at issue."""
+
+    replay: str
+    override: str
+    request: Mapping[str, Any] | None
+
+
+def foretell(record: Record, kin: Sequence[Record], contract: Contract, now: datetime) -> Foretold:
+    """Say what would come of a replay and of an override. Nothing is locked or written."""
+    again = decide(replayed(record, now), kin, contract, now)
+    freed = [_unlocked(one, record) for one in kin]
+    try:
+        forced = decide(overridden(record, contract, now).record, freed, contract, now)
+    except NotForOverride as error:
+        return Foretold(replay=in_words(again), override=f"nothing: {error}", request=None)
+    request = forced.call.request.as_json() if isinstance(forced, Go) else None
+    return Foretold(replay=in_words(again), override=in_words(forced), request=request)

@@ -122,11 +122,11 @@ def reworded(
 ) -> tuple[Event, dict[str, Any]]:
     """Give the event of an entry with other values, and its fields as they were and are.
 
-    A value of None takes a field out. Raises `InvalidEvent`, which names the field.
+    A value of None takes a field out; `state.x` is a field of a whole record's state. Raises
+    `InvalidEvent`, which names the field.
     """
     before = dict(entry.payload)
-    after = {**before, **changes}
-    after = {name: value for name, value in after.items() if value is not None}
+    after = _changed(before, changes)
     if after == before:
         raise InvalidEvent(
             next(iter(changes), "event"), "is as it was; change something, or replay it"
@@ -146,6 +146,19 @@ def reworded(
     now = event.payload()
     changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     return event, {name: [before.get(name), now.get(name)] for name in changed}
+
+
+def _changed(before: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    plain = {name: value for name, value in changes.items() if not name.startswith(_STATE)}
+    after = {**before, **plain}
+    parts = {name[len(_STATE) :]: value for name, value in changes.items() if name not in plain}
+    if parts:
+        state = {**after.get("state", {}), **parts}
+        after["state"] = {name: value for name, value in state.items() if value is not None}
+    return {name: value for name, value in after.items() if value is not None}
+
+
+_STATE = "state."
 
 
 def say(

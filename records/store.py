@@ -311,6 +311,34 @@ def by_remote(connection: Connection, remote_id: str) -> list[Record]:
     return _records(connection, query.where(mapping.c.remote_id == remote_id))
 
 
+def by_remotes(connection: Connection, destination: str, ids: Sequence[str]) -> list[Record]:
+    """Read the records that are one of these remote things."""
+    query = (
+        select(record)
+        .join(mapping, mapping.c.record_id == record.c.id)
+        .where(
+            mapping.c.destination == destination,
+            among(connection, mapping.c.remote_id, list(ids)),
+        )
+    )
+    return _records(connection, query.order_by(record.c.id))
+
+
+def heads(
+    connection: Connection, destination: str, families: Sequence[str]
+) -> Mapping[str, RemoteId]:
+    """Give the remote ids of the records that head these families, by family."""
+    rows = connection.execute(
+        select(record.c.family, record.c.remote_id).where(
+            record.c.destination == destination,
+            among(connection, record.c.family, list(families)),
+            record.c.family == record.c.kind + ":" + record.c.source_id,
+            record.c.remote_id.is_not(None),
+        )
+    )
+    return {family: RemoteId(remote_id) for family, remote_id in rows}
+
+
 def insert_all(connection: Connection, records: Sequence[Record]) -> int:
     """Insert new records; those that another has inserted meanwhile are left alone.
 

@@ -1,19 +1,25 @@
 """`pillarbox dead-letters`: what waits for a person, and what a person can do about it."""
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
 
 import typer
+from sqlalchemy import Connection
 
+from console import letters as reading
 from console import views
+from console.chosen import chosen as chosen_of
+from console.errors import NotFilled
 from gateway.registry import contract_named
-from outbox import dead_letters, letters
-from outbox.dead_letters import Replay
-from outbox.errors import NotAside, NotForOverride
-from outbox.letters import Filter
+from outbox import correcting, dead_letters, discarding, letters
+from outbox.dead_letters import Replay, in_words
+from outbox.errors import DoesNotFit, NotAside, NotRestorable, Overtaken
+from outbox.letters import Filter, Said
+from outbox.saying import Person
 from pillarbox.commands.common import (
     ATTENTION,
     NOTHING,
+    USAGE,
     AsJson,
     DryRun,
     Of,
@@ -27,18 +33,38 @@ from pillarbox.commands.common import (
     settings,
     stdout,
 )
-from pillarbox.commands.records import show_told, summary, tell
+from pillarbox.commands.records import show_told
 from records import store
+from records.signature import is_aside
 from runtime.clock import clock_of
 from runtime.database import Database
 from runtime.settings import Settings
 from schema.contract import Contract
+from schema.events import InvalidEvent
 from schema.record import Record
 from schema.states import Reason
 
 app = typer.Typer(help="What waits for a person, and what to do about it.", no_args_is_help=True)
 
 Id = Annotated[int, typer.Argument(help="The record's id, as `dead-letters list` shows it.")]
+Why = Annotated[str | None, typer.Option("--reason", help="Why, for the audit trail.")]
+By = Annotated[
+    str | None,
+    typer.Option("--actor", "--as", help="Who says so; without it whoever is logged in."),
+]
+InGroup = Annotated[str | None, typer.Option("--group", help="Only of this group (its signature).")]
+ForReason = Annotated[Reason | None, typer.Option("--reason", help="Only with this reason.")]
+ForOperation = Annotated[
+    str | None, typer.Option("--operation", help="Only of this operation, such as defer.")
+]
+ForKind = Annotated[str | None, typer.Option("--kind", help="Only this kind of record.")]
+ForOwner = Annotated[str | None, typer.Option("--owner", help="Only whose owner this is.")]
+ForRecord = Annotated[str | None, typer.Option("--record", help="Only of this key or local id.")]
+ForPerson = Annotated[
+    str | None, typer.Option("--person", help="Only of this remote id, TRN, name or e-mail.")
+]
+ForAge = Annotated[str | None, typer.Option("--age", help="Only what stands so long: 12h, 90m.")]
+Done = TypeVar("Done")
 
 
 def add_to(root: typer.Typer) -> None:
@@ -46,74 +72,151 @@ def add_to(root: typer.Typer) -> None:
     root.add_typer(app, name="dead-letters")
 
 
+# looking
+
+
+@app.command()
+def groups(
+    reason: ForReason = None,
+    operation: ForOperation = None,
+    kind: ForKind = None,
+    owner: ForOwner = None,
+    age: ForAge = None,
+    destination: Of = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Group what waits for a person by what went wrong, the group that stands longest first.
+
+    Example: pillarbox dead-letters groups --operation defer. Exits 4 when there are none.
+    """
+    words = _words(reason=reason, operation=operation, kind=kind, owner=owner, age=age)
+    with _Reading(destination) as desk:
+        found = reading.groups(desk.connection, desk.chosen(words), desk.contract, desk.now)
+    if not found:
+        nothing("no record waits for a person", as_json=as_json, empty=[])
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("group", "how many", "people", "oldest (London)", "owner", "what it says"),
+        [
+            (
+                one["group"],
+                one["count"],
+                one["people"],
+                views.london(one["first"]),
+                one["owner"],
+                one["message"],
+            )
+            for one in found
+        ],
+    )
+
+
 @app.command("list")
 def list_(
-    reason: Annotated[Reason | None, typer.Option(help="Only with this reason.")] = None,
+    group: InGroup = None,
+    reason: ForReason = None,
+    operation: ForOperation = None,
+    kind: ForKind = None,
+    owner: ForOwner = None,
+    record: ForRecord = None,
+    person: ForPerson = None,
+    age: ForAge = None,
     destination: Of = "default",
-    after: Annotated[int, typer.Option(help="Only records with a larger id.", min=0)] = 0,
+    after: Annotated[int, typer.Option(help="Only what comes after this id.", min=0)] = 0,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List the records that wait for a person: dead, held, and doubts that nobody can look up.
+    """List the records that wait for a person, the one that stands longest first.
 
-    Exits 4 when there are none.
+    Dead, held, and doubts that nobody can look up. Example: pillarbox dead-letters list --reason refused
+    --age 24h. Exits 4 when there are none.
     """
-    found = settings()
-    contract = contract_named(chosen(found, destination).contract)
-    with opened(found).reading() as connection:
-        place = letters.place_of(connection, after) if after else None
-        chosen_ones = Filter(destination=destination, reason=reason)
-        aside = letters.listed(connection, chosen_ones, after=place, limit=limit)
+    words = _words(
+        group=group,
+        reason=reason,
+        operation=operation,
+        kind=kind,
+        owner=owner,
+        record=record,
+        person=person,
+        age=age,
+    )
+    with _Reading(destination) as desk:
+        place = letters.place_of(desk.connection, after) if after else None
+        aside = letters.listed(desk.connection, desk.chosen(words), after=place, limit=limit)
+        told = reading.listed(desk.connection, aside, desk.contracts, desk.now)
     if not aside:
         nothing("no record waits for a person", as_json=as_json, empty=[])
     if as_json:
-        print_json([{**summary(one), "next": views.next_step(one, contract)} for one in aside])
+        print_json(told)
         return
     print_table(
-        ("id", "record", "why", "what it says"),
-        [(one.id, str(one.key), one.reason, _says(one)) for one in aside],
+        ("id", "record", "since (London)", "owner", "why", "what it says"),
+        [
+            (
+                one["id"],
+                one["key"],
+                views.london(one["since"]),
+                one["owner"],
+                one["reason"],
+                (one["problem"] or {}).get("detail"),
+            )
+            for one in told
+        ],
     )
     if len(aside) == limit:
         stdout().print(f"more: --after {aside[-1].id}")
 
 
-def _says(one: Record) -> str:
-    return one.problem.detail if one.problem else ""
-
-
 @app.command()
 def show(record_id: Id, as_json: AsJson = False) -> None:
-    """Show one: what failed, both sides, and what would come of a replay, with and without word."""
-    configured = settings()
-    database = opened(configured)
-    now = clock_of(database).now()
-    one = _one(database, record_id)
-    contract = _contract(configured, one)
-    with database.reading() as connection:
-        told = tell(connection, one, contract, now, with_story=False)
-        told["locked"] = [
-            {
-                "request": lock.fingerprint,
-                "blame": "data" if lock.data else "state",
-                "said": lock.problem.detail if lock.problem else None,
-            }
-            for lock in one.locks.values()
-        ]
-    told["replay"] = _tried(database, one, contract, dead_letters.replay)
-    told["override"] = _tried(database, one, contract, dead_letters.override)
+    """Show one: what failed, both sides, every call, and what would come of each word about it.
+
+    Example: pillarbox dead-letters show 12. Exits 4 when there is no such record.
+    """
+    with _Reading(None) as desk:
+        one = store.by_id(desk.connection, record_id)
+        if one is None:
+            raise Stop(_no_record(record_id), NOTHING)
+        told = reading.show(desk.connection, one, desk.contracts, desk.now)
     if as_json:
         print_json(told)
         return
     show_told(one, told)
-    print_table(
-        ("what a person can do", "what would come of it"),
-        [(f"dead-letters replay {one.id}{more}", told[name]) for name, more in _WAYS],
-    )
+    for call in told["calls"][-1:]:
+        stdout().print(f"  The last call: {call['line']}", markup=False)
+        if call["answer"]:
+            stdout().print(call["answer"], markup=False)
+    if is_aside(one):
+        print_table(("what a person can do", "what would come of it"), _ways(one, told))
 
 
-_WAYS = (("replay", ""), ("override", " --override --reason … --actor …"))
+def _ways(one: Record, told: Mapping[str, Any]) -> list[tuple[str, str]]:
+    command = "dead-letters"
+    ways = [
+        (f"{command} replay {one.id}", told["replay"]),
+        (f"{command} replay {one.id} --override --reason … --actor …", told["override"]),
+    ]
+    for event in told["corrects"][:1]:
+        names = " ".join(f"{field['name']}=…" for field in event["fields"] if field["value"])
+        ways.append(
+            (
+                f"{command} correct {one.id} {names} --reason …",
+                f"a new {event['event']} takes the place of entry {event['entry']}",
+            )
+        )
+    if one.reason is Reason.CONFLICT:
+        ways += [
+            (f"{command} send-ours {one.id}", "ours is asked for over theirs"),
+            (f"{command} accept-theirs {one.id}", "ours is taken back"),
+        ]
+    ways.append((f"{command} discard {one.id} --reason …", "it is taken back; can be restored"))
+    return ways
 
-Way = Callable[..., Replay]
+
+# deeds
 
 
 @app.command()
@@ -127,84 +230,385 @@ def replay(
             "--actor.",
         ),
     ] = False,
-    reason: Annotated[str | None, typer.Option(help="Why, for the audit trail.")] = None,
-    by: Annotated[
-        str | None, typer.Option("--actor", help="Who says so; without it whoever is logged in.")
-    ] = None,
+    reason: Why = None,
+    by: By = None,
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
     """Bring a record up to date from what it wants, with fresh tries.
 
     A request that was refused for its data is not sent again unless a named person overrides, with a
-    reason. Exits 6 when it would only be set aside again.
+    reason. Example: pillarbox dead-letters replay 12. Exits 6 when it would only be set aside again.
     """
     if override and not (reason and reason.strip() and by and by.strip()):
         raise Stop("--override needs --reason (why) and --actor (who says so), both not empty")
+    way = dead_letters.override if override else dead_letters.replay
+    done = _do(record_id, by, reason, dry_run, _by_words(way, record_id))
+    _say(done.after, in_words(done.decision), as_json, dry_run, goes_on=done.goes_on)
+
+
+@app.command()
+def look(
+    record_id: Id,
+    reason: Why = None,
+    by: By = None,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Have a record looked up there now; nothing is sent for it before. The relay makes the call.
+
+    Example: pillarbox dead-letters look 12
+    """
+    done = _do(record_id, by, reason, dry_run, _by_words(dead_letters.look, record_id))
+    _say(done.after, in_words(done.decision), as_json, dry_run)
+
+
+@app.command()
+def correct(
+    record_id: Id,
+    changes: Annotated[
+        list[str],
+        typer.Argument(help="What is to be otherwise: field=value; field= takes one out."),
+    ],
+    entry: Annotated[
+        int | None, typer.Option("--entry", help="Which open event; else the one at fault.")
+    ] = None,
+    reason: Why = None,
+    by: By = None,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Correct the event that a record is set aside for: checked, kept beside the old one, then sent.
+
+    Example: pillarbox dead-letters correct 12 reason=career-break --reason "the school rang".
+    """
+    why = _needed(reason)
+    wanted = _changes(changes)
+
+    def deed(connection: Connection, contract: Contract, person: Person) -> correcting.Corrected:
+        return correcting.correct(
+            connection, record_id, contract, wanted, person=person, entry_id=entry
+        )
+
+    done = _do(record_id, by, why, dry_run, deed)
+    more = {"entry": done.entry, "corrects": done.corrects.id, "diff": done.diff}
+    if not as_json:
+        rows = [(name, was, is_now) for name, (was, is_now) in done.diff.items()]
+        print_table(("field", "was", "is"), rows)
+    _say(done.after, in_words(done.decision), as_json, dry_run, **more)
+
+
+@app.command("send-ours")
+def send_ours(
+    record_id: Id,
+    reason: Why = None,
+    by: By = None,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Where both sides changed the same, ask for ours over theirs.
+
+    Example: pillarbox dead-letters send-ours 12
+    """
+
+    def deed(connection: Connection, contract: Contract, person: Person) -> correcting.SentOurs:
+        return correcting.send_ours(connection, record_id, contract, person=person)
+
+    done = _do(record_id, by, reason, dry_run, deed)
+    _say(done.after, in_words(done.decision), as_json, dry_run, entries=list(done.entries))
+
+
+@app.command("accept-theirs")
+def accept_theirs(
+    record_id: Id,
+    reason: Why = None,
+    by: By = None,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Where both sides changed the same, leave theirs; `restore` asks for ours again.
+
+    Example: pillarbox dead-letters accept-theirs 12
+    """
+
+    def deed(connection: Connection, contract: Contract, person: Person) -> discarding.Discarded:
+        return discarding.accept_theirs(connection, record_id, contract, person=person)
+
+    done = _do(record_id, by, reason, dry_run, deed)
+    _say(done.after, "theirs stands", as_json, dry_run, discarded=list(done.closed))
+
+
+@app.command()
+def discard(
+    record_id: Id,
+    reason: Why = None,
+    by: By = None,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Take back all that is asked for of a record; `restore` asks for it again.
+
+    Example: pillarbox dead-letters discard 12 --reason "registered by mistake"
+    """
+    why = _needed(reason)
+
+    def deed(connection: Connection, contract: Contract, person: Person) -> discarding.Discarded:
+        return discarding.discard(connection, record_id, contract, person=person)
+
+    done = _do(record_id, by, why, dry_run, deed)
+    _say(done.after, "taken back", as_json, dry_run, discarded=list(done.closed))
+
+
+@app.command()
+def restore(
+    record_id: Id,
+    reason: Why = None,
+    by: By = None,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Ask again for what was last discarded of a record, as long as nothing newer was asked for.
+
+    Example: pillarbox dead-letters restore 12
+    """
+
+    def deed(connection: Connection, contract: Contract, person: Person) -> discarding.Restored:
+        return discarding.restore(connection, record_id, contract, person=person)
+
+    done = _do(record_id, by, reason, dry_run, deed)
+    _say(done.record, in_words(done.decision), as_json, dry_run, entries=list(done.entries))
+
+
+Subject = Annotated[
+    str, typer.Argument(help="A record's id, or a group's signature.", metavar="ID|GROUP")
+]
+
+
+@app.command()
+def note(
+    subject: Subject,
+    text: Annotated[str, typer.Argument(help="What was found out; empty takes the note away.")],
+    by: By = None,
+    destination: Of = "default",
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Note something of a letter or a group.
+
+    Example: pillarbox dead-letters note 12 "rang the school, they call back"
+    """
+    _speak(subject, destination, by, {"note": text.strip() or None}, as_json, dry_run)
+
+
+@app.command()
+def assign(
+    subject: Subject,
+    owner: Annotated[str, typer.Argument(help="Whose it is from now on; empty: nobody's.")],
+    by: By = None,
+    destination: Of = "default",
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Say whose a letter or a group is. A letter's own owner stands before its group's.
+
+    Example: pillarbox dead-letters assign defer-3f2a9c01d2 ines
+    """
+    _speak(subject, destination, by, {"owner": owner.strip() or None}, as_json, dry_run)
+
+
+@app.command()
+def discarded(
+    destination: Of = "default",
+    before: Annotated[int | None, typer.Option(help="Only with a smaller number.", min=1)] = None,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List what was discarded and can be restored, the latest first.
+
+    Example: pillarbox dead-letters discarded. Exits 4 when there is nothing.
+    """
+    with _Reading(destination) as desk:
+        found = discarding.listed(desk.connection, destination, before=before, limit=limit)
+    told = [reading.dropped_json(one) for one in found]
+    if not told:
+        nothing("nothing was discarded", as_json=as_json, empty=[])
+    if as_json:
+        print_json(told)
+        return
+    print_table(
+        ("number", "record id", "when (London)", "who", "why", "what"),
+        [
+            (
+                one["id"],
+                one["record_id"],
+                views.london(one["at"]),
+                one["actor"],
+                one["reason"],
+                ", ".join(one["wishes"]),
+            )
+            for one in told
+        ],
+    )
+
+
+class _Reading:
+    """One reading of the desk: the open database, the contracts, and now."""
+
+    def __init__(self, destination: str | None) -> None:
+        configured = settings()
+        self._destination = destination
+        self.contracts = _contracts(configured)
+        if destination is not None:
+            self.contract = contract_named(chosen(configured, destination).contract)
+        database = opened(configured)
+        self.now = clock_of(database).now()
+        self._reading = database.reading()
+
+    def __enter__(self) -> "_Reading":
+        self.connection = self._reading.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._reading.__exit__(*error)
+
+    def chosen(self, words: Mapping[str, str]) -> Filter:
+        try:
+            return chosen_of(
+                self.connection,
+                words,
+                destination=self._destination or "default",
+                contracts=self.contracts,
+                now=self.now,
+            )
+        except NotFilled as error:
+            raise Stop(str(error), USAGE) from None
+
+
+def _words(**given: str | None) -> dict[str, str]:
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
+def _changes(given: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise Stop(f"{one!r} is no change; write field=value, such as reason=career-break")
+        found[name] = value or None
+    return found
+
+
+def _needed(reason: str | None) -> str:
+    if not (reason and reason.strip()):
+        raise Stop("--reason is needed: say why, for the audit trail")
+    return reason.strip()
+
+
+def _by_words(
+    way: Callable[..., Replay], record_id: int
+) -> Callable[[Connection, Contract, Person], Replay]:
+    def deed(connection: Connection, contract: Contract, person: Person) -> Replay:
+        told: dict[str, Any] = {
+            "actor": person.actor,
+            "reason": person.reason,
+            "now": person.now,
+        }
+        return way(connection, record_id, contract, **told)
+
+    return deed
+
+
+def _do(
+    record_id: int,
+    by: str | None,
+    reason: str | None,
+    dry_run: bool,
+    deed: Callable[[Connection, Contract, Person], Done],
+) -> Done:
+    """Do something about a record in one transaction, and undo it for a dry run."""
     configured = settings()
     database = opened(configured)
-    contract = _contract(configured, _one(database, record_id))
-    way = dead_letters.override if override else dead_letters.replay
+    contract = _contracts(configured)[_one(database, record_id).destination]
+    person = Person(actor=by or actor(), reason=reason or "", now=clock_of(database).now())
     try:
-        done = _done(database, record_id, contract, way, by or actor(), reason, dry_run=dry_run)
-    except NotAside as error:
+        with database.engine.connect() as connection, connection.begin() as transaction:
+            done = deed(connection, contract, person)
+            if dry_run:
+                transaction.rollback()
+    except (NotAside, NotRestorable) as error:
         raise Stop(str(error), NOTHING) from None
-    except NotForOverride as error:
-        raise Stop(f"an override does not help here: {error}") from None
-    _said(done, as_json=as_json, dry_run=dry_run)
-
-
-def _said(done: Replay, *, as_json: bool, dry_run: bool) -> None:
-    words = dead_letters.in_words(done.decision)
-    if as_json:
-        told: dict[str, Any] = {
-            "id": done.after.id,
-            "key": str(done.after.key),
-            "goes_on": done.goes_on,
-            "comes_next": words,
-            "dry_run": dry_run,
-        }
-        print_json(told)
-    else:
-        stdout().print(f"{'dry run: ' if dry_run else ''}{done.after.key}: {words}", markup=False)
-    if not done.goes_on:
-        raise typer.Exit(ATTENTION)
-
-
-def _done(
-    database: Database,
-    record_id: int,
-    contract: Contract,
-    way: Way,
-    by: str,
-    reason: str | None,
-    *,
-    dry_run: bool,
-) -> Replay:
-    now = clock_of(database).now()
-    with database.engine.connect() as connection, connection.begin() as transaction:
-        done = way(connection, record_id, contract, actor=by, reason=reason or "", now=now)
-        if dry_run:
-            transaction.rollback()
+    except Overtaken as error:
+        raise Stop(str(error), ATTENTION) from None
+    except DoesNotFit as error:
+        raise Stop(f"that does not help here: {error}") from None
+    except InvalidEvent as error:
+        raise Stop(str(error)) from None
     return done
 
 
-def _tried(database: Database, one: Record, contract: Contract, way: Way) -> str:
-    """Say what would come of it, and undo it."""
-    try:
-        done = _done(database, one.id, contract, way, actor(), None, dry_run=True)
-    except (NotAside, NotForOverride) as error:
-        return f"nothing: {error}"
-    return dead_letters.in_words(done.decision)
+def _say(
+    after: Record,
+    words: str,
+    as_json: bool,
+    dry_run: bool,
+    *,
+    goes_on: bool | None = None,
+    **more: Any,
+) -> None:
+    goes_on = not is_aside(after) if goes_on is None else goes_on
+    if as_json:
+        told = {"id": after.id, "key": str(after.key), "goes_on": goes_on, "comes_next": words}
+        print_json({**told, **more, "dry_run": dry_run})
+    else:
+        stdout().print(f"{'dry run: ' if dry_run else ''}{after.key}: {words}", markup=False)
+    if not goes_on:
+        raise typer.Exit(ATTENTION)
+
+
+def _speak(
+    subject: str,
+    destination: str,
+    by: str | None,
+    change: Mapping[str, str | None],
+    as_json: bool,
+    dry_run: bool,
+) -> None:
+    """Write down what is said of a letter or of a group."""
+    configured = settings()
+    database = opened(configured)
+    told: dict[str, Any] = {"actor": by or actor(), "now": clock_of(database).now()}
+    with database.engine.connect() as connection, connection.begin() as transaction:
+        if subject.isdecimal():
+            one = _one(database, int(subject))
+            before = letters.said_of_letters(connection, [one.id]).get(one.id, Said())
+            letters.say_of_letter(connection, one, _with(before, change), **told)
+        else:
+            before = letters.said_of_groups(connection, destination, [subject]).get(subject, Said())
+            letters.say_of_group(connection, destination, subject, _with(before, change), **told)
+        if dry_run:
+            transaction.rollback()
+    if as_json:
+        print_json({"subject": subject, **change, "dry_run": dry_run})
+        return
+    [(name, value)] = change.items()
+    stdout().print(f"{'dry run: ' if dry_run else ''}{subject}: {name} {value or 'taken away'}")
+
+
+def _with(before: Said, change: Mapping[str, str | None]) -> Said:
+    return Said(owner=change.get("owner", before.owner), note=change.get("note", before.note))
 
 
 def _one(database: Database, record_id: int) -> Record:
     with database.reading() as connection:
         one = store.by_id(connection, record_id)
     if one is None:
-        raise Stop(f"there is no record {record_id}; see `pillarbox dead-letters list`", NOTHING)
+        raise Stop(_no_record(record_id), NOTHING)
     return one
 
 
-def _contract(configured: Settings, one: Record) -> Contract:
-    return contract_named(chosen(configured, one.destination).contract)
+def _no_record(record_id: int) -> str:
+    return f"there is no record {record_id}; see `pillarbox dead-letters list`"
+
+
+def _contracts(configured: Settings) -> dict[str, Contract]:
+    return {one.name: contract_named(one.contract) for one in configured.destinations}

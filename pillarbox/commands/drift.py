@@ -7,7 +7,7 @@ import typer
 from sqlalchemy import Connection
 
 from inbox import differences, resolving
-from inbox.errors import InboxError, NotThisWay
+from inbox.errors import InboxError
 from outbox import entries
 from pillarbox.commands.common import (
     USAGE,
@@ -24,12 +24,10 @@ from pillarbox.commands.common import (
     stdout,
 )
 from pillarbox.commands.sources import contract_of, sources
-from producers import emit
-from runtime.audit import write_down
 from runtime.clock import clock_of
 from runtime.database import Database
 from runtime.settings import Settings
-from schema.contract import Contract
+from schema.events import InvalidEvent
 from schema.inbox import DriftKind, DriftState
 
 drift = typer.Typer(
@@ -159,12 +157,21 @@ def drift_resolve(
     )
     try:
         with database.transaction() as connection:
-            _resolve(connection, contract, database, drift_id, way, reason)
+            resolving.resolve(
+                connection,
+                contract,
+                drift_id,
+                way,
+                actor=actor(),
+                reason=reason,
+                now=clock_of(database).now(),
+                close=lambda open_, closed, at: entries.close(open_, closed, now=at),
+            )
             if dry_run:
                 raise _DryRun
     except _DryRun:
         pass
-    except InboxError as error:
+    except (InboxError, InvalidEvent) as error:
         raise Stop(str(error), USAGE) from None
     if as_json:
         print_json({"id": drift_id, "state": way.value, "dry_run": dry_run})
@@ -175,56 +182,3 @@ def drift_resolve(
 
 class _DryRun(Exception):
     """Ends the transaction of a dry run: all of it was tried, and none of it is kept."""
-
-
-def _resolve(
-    connection: Connection,
-    contract: Contract,
-    database: Database,
-    drift_id: int,
-    way: DriftState,
-    reason: str | None,
-) -> None:
-    now = clock_of(database).now()
-    one = resolving.open_one(connection, drift_id)
-    if way is DriftState.ACCEPTED_THEIRS:
-        resolving.accept_theirs(
-            connection,
-            contract,
-            one,
-            actor=actor(),
-            now=now,
-            close=lambda open_, closed, at: entries.close(open_, closed, now=at),
-        )
-    else:
-        if way is DriftState.SENT_OURS:
-            _send_ours(connection, contract, one, reason)
-        differences.resolve(connection, drift_id, way, actor=actor(), now=now)
-    write_down(
-        connection,
-        actor=actor(),
-        action=f"drift_{way.value}",
-        subject=one["record_key"] or one["remote_id"],
-        now=now,
-        reason=reason,
-        before={"ours": one["ours"], "theirs": one["theirs"], "field": one["field"]},
-        after={"state": way.value},
-    )
-
-
-def _send_ours(
-    connection: Connection, contract: Contract, one: Mapping[str, Any], reason: str | None
-) -> None:
-    if one["kind"] != DriftKind.DIFFERENT:
-        raise NotThisWay(
-            "it is not there, so there is nothing to send ours to; accept or ignore it"
-        )
-    record = resolving.record_of(connection, one)
-    event = contract.restate(record, one["field"], one["ours"], reason)
-    told = {
-        "source": "drift",
-        "event_id": f"drift-{one['id']}",
-        "destination": one["destination"],
-        "actor": actor(),
-    }
-    emit(connection, event.model_copy(update=told))

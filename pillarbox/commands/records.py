@@ -1,16 +1,16 @@
 """`pillarbox records`: why is this teacher's record not there?"""
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from sqlalchemy import Connection
 
-from console import views
+from console import stories, views
 from gateway.registry import contract_named
-from outbox import attempts, bindings, entries, gates
+from outbox import gates
 from pillarbox.commands.common import (
     NOTHING,
     AsJson,
@@ -24,14 +24,10 @@ from pillarbox.commands.common import (
     stdout,
 )
 from records import store
-from records.codec import problem_json
-from runtime.audit import of_subject
 from runtime.clock import clock_of
-from schema.contract import Contract
-from schema.keys import RecordKey
-from schema.plans import Call
+from runtime.settings import Settings
 from schema.record import Record
-from schema.states import ASLEEP, OPEN_STATES, RecordState
+from schema.states import OPEN_STATES, RecordState
 
 app = typer.Typer(help="Records on both sides: where each stands, and why.", no_args_is_help=True)
 
@@ -44,20 +40,32 @@ def add_to(root: typer.Typer) -> None:
 @app.command("list")
 def list_(
     state: Annotated[RecordState | None, typer.Option(help="Only records in this state.")] = None,
+    search: Annotated[
+        str | None, typer.Option("--search", help="Only of this id, TRN, name or e-mail.")
+    ] = None,
     destination: Of = "default",
     after: Annotated[int, typer.Option(help="Only records with a larger id.", min=0)] = 0,
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List the records that are not in step, or those in one state. Exits 4 when there are none."""
-    database = opened(settings())
+    """List the records that are not in step, those in one state, or those of somebody.
+
+    Example: pillarbox records list --state waiting. Exits 4 when there are none.
+    """
+    configured = settings()
+    database = opened(configured)
     states = OPEN_STATES if state is None else {state}
     with database.reading() as connection:
-        found = store.list_open(connection, destination, states=states, after=after, limit=limit)
+        if search is None:
+            found = store.list_open(
+                connection, destination, states=states, after=after, limit=limit
+            )
+        else:
+            found = _searched(connection, configured, search, clock_of(database).now(), state)
     if not found:
         nothing("no record is in that state", as_json=as_json, empty=[])
     if as_json:
-        print_json([summary(one) for one in found])
+        print_json([stories.summary(one) for one in found])
         return
     now = clock_of(database).now()
     print_table(
@@ -71,58 +79,48 @@ def list_(
 @app.command()
 def show(
     what: Annotated[
-        str, typer.Argument(help="A record key, a local id, or a remote id.", metavar="RECORD")
+        str,
+        typer.Argument(
+            help="A record key, local id, remote id, TRN, name or e-mail.", metavar="RECORD"
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Show where a record stands: here and there, field by field."""
+    """Show where a record stands: here and there, field by field.
+
+    Example: pillarbox records show E-1042
+    """
     _tell(what, as_json=as_json, with_story=False)
 
 
 @app.command()
 def explain(
     what: Annotated[
-        str, typer.Argument(help="A record key, a local id, or a remote id.", metavar="RECORD")
+        str,
+        typer.Argument(
+            help="A record key, local id, remote id, TRN, name or e-mail.", metavar="RECORD"
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Explain a record: one sentence, both sides, and everything that happened to it, in order."""
+    """Explain a record: one sentence, both sides, and everything that happened to it, in order.
+
+    Example: pillarbox records explain "Jane Smith"
+    """
     _tell(what, as_json=as_json, with_story=True)
 
 
-def find(connection: Connection, what: str) -> list[Record]:
-    """Find records by key, by the local system's id, or by the remote side's."""
-    found = store.by_source(connection, what) or store.by_remote(connection, what)
-    if found or ":" not in what:
-        return found
-    try:
-        key = RecordKey.parse(what)
-    except ValueError:
-        return []
-    return [one for one in store.by_source(connection, key.source_id) if one.key == key]
-
-
-def summary(one: Record) -> dict[str, Any]:
-    """Give a record as JSON."""
-    return {
-        "id": one.id,
-        "key": str(one.key),
-        "destination": one.destination,
-        "state": one.state,
-        "reason": one.reason,
-        "due_at": one.due_at,
-        "waits_for": one.waits_for,
-        "remote_id": one.remote_id,
-        "role": one.role,
-        "pending": {name: wish.value for name, wish in one.pending.items()},
-        "path": [{"to": move.to, "reason": move.reason} for move in one.path],
-        "expected": {name: expected.value for name, expected in one.expected.items()},
-        "accepted": one.accepted,
-        "accepted_at": one.accepted_at,
-        "remote_updated_at": one.remote_updated_at,
-        "problem": None if one.problem is None else problem_json(one.problem),
-        "tries": one.tries,
-    }
+def _searched(
+    connection: Connection,
+    configured: Settings,
+    what: str,
+    now: datetime,
+    state: RecordState | None,
+) -> list[Record]:
+    contracts = {one.name: contract_named(one.contract) for one in configured.destinations}
+    found = stories.find(connection, what, contracts=contracts, now=now)
+    records = [one.record for one in found if one.record is not None]
+    return [one for one in records if state is None or one.state is state]
 
 
 def _tell(what: str, *, as_json: bool, with_story: bool) -> None:
@@ -132,18 +130,15 @@ def _tell(what: str, *, as_json: bool, with_story: bool) -> None:
     now = clock_of(database).now()
     contracts = {one.name: contract_named(one.contract) for one in configured.destinations}
     with database.reading() as connection:
-        found = find(connection, what)
-        if not found:
+        found = stories.find(connection, what, contracts=contracts, now=now)
+        here = [one.record for one in found if one.record is not None]
+        if not here:
             if as_json:
                 print_json([])
-            raise Stop(
-                f"there is no record of {what!r}: no event with that source_id ever arrived, and no "
-                "link to that remote id",
-                NOTHING,
-            )
+            raise Stop(_nobody(what, found), NOTHING)
         told = [
-            tell(connection, one, contracts.get(one.destination), now, with_story=with_story)
-            for one in found
+            stories.tell(connection, one, contracts.get(one.destination), now, story=with_story)
+            for one in here
         ]
         for one in told:
             name = one["destination"]
@@ -152,60 +147,18 @@ def _tell(what: str, *, as_json: bool, with_story: bool) -> None:
     if as_json:
         print_json(told)
         return
-    for one, each in zip(found, told, strict=True):
+    for one, each in zip(here, told, strict=True):
         show_told(one, each)
 
 
-def tell(
-    connection: Connection,
-    one: Record,
-    contract: Contract | None,
-    now: datetime,
-    *,
-    with_story: bool,
-) -> dict[str, Any]:
-    """Give all there is to say of a record as JSON, on request with everything that happened."""
-    family = store.of_family(connection, one.destination, one.family)
-    told: dict[str, Any] = {
-        **summary(one),
-        "verdict": views.verdict(one, now),
-        "next": views.next_step(one, contract),
-        "waited_for_by": [str(other.key) for other in family if other.waits_for == str(one.key)],
-        "fields": [asdict(side) for side in views.sides(one)],
-    }
-    if one.state is RecordState.WAITING and one.reason in ASLEEP:
-        told["would_send"] = _would_send(connection, one, now)
-    if with_story:
-        rows = [
-            {
-                "id": entry.id,
-                "event": entry.event,
-                "payload": entry.payload,
-                "source": entry.source,
-                "emitted_at": entry.emitted_at,
-                "closed_as": entry.closed_as,
-                "closed_at": entry.closed_at,
-            }
-            for entry in entries.of_record(connection, one.id)
-        ]
-        calls = attempts.of_record(connection, one.id)
-        people = of_subject(connection, str(one.key))
-        told["story"] = [
-            {"at": when, "what": kind, "line": line}
-            for when, kind, line in views.story(one, rows, calls, people)
-        ]
-    return told
-
-
-def _would_send(connection: Connection, one: Record, now: datetime) -> dict[str, Any] | None:
-    """Give the request that a sleeping record would make."""
-    was = bindings.bound(connection, one.destination)
-    if was is None:
-        return None
-    family = store.of_family(connection, one.destination, one.family)
-    kin = [other for other in family if other.id != one.id]
-    plan = contract_named(was.contract).plan(one, kin, now)
-    return plan.request.as_json() if isinstance(plan, Call) else None
+def _nobody(what: str, found: Sequence[stories.Hit]) -> str:
+    if found:
+        there = ", ".join(one.remote_id or "" for one in found[:3])
+        return f"{what!r} is there ({there}), and no local record is linked to it"
+    return (
+        f"there is no record of {what!r}: no event with that source_id ever arrived, no link to that "
+        "remote id, and nobody of that name, TRN or e-mail address was read there"
+    )
 
 
 def show_told(one: Record, told: dict[str, Any]) -> None:

@@ -300,6 +300,7 @@ def test_explain_as_json_has_stable_keys(story: Outbox) -> None:
         "field": "reason",
         "operation": "defer",
         "status": 422,
+        "at": "2026-02-10T12:00:00+00:00",
     }
 
 

@@ -1,0 +1,127 @@
+"""The desk on the command line: every word of it, as a person types it and as a program reads it."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from schema.states import RecordState
+from tests.desk.test_deeds import REFUSED, in_conflict, refused
+from tests.integration.test_delivery import declared, deferred, known
+from tests.support.builders import PERSON
+from tests.support.command import Ran, run
+from tests.support.outbox import Outbox
+
+__all__ = ["known"]  # the fixture
+
+
+@pytest.fixture
+def desk(known: Outbox, environment: pytest.MonkeyPatch) -> Callable[..., Ran]:
+    """`pillarbox dead-letters` on that database."""
+    environment.setenv("DATABASE_URL", known.database.url.render_as_string(hide_password=False))
+    return lambda *words: run("dead-letters", *words)
+
+
+def test_from_the_group_to_the_letter_to_the_correction_that_is_sent(
+    known: Outbox, desk: Callable[..., Ran]
+) -> None:
+    record = refused(known)
+    [group] = desk("groups", "--json").json
+    [letter] = desk("list", "--group", group["group"], "--json").json
+    told = desk("show", str(letter["id"]), "--json").json
+
+    assert (group["operation"], group["count"], group["people"]) == ("defer", 1, 1)
+    assert letter["id"] == record.id
+    assert told["corrects"][0]["payload"] == {"reason": "parental-leave"}
+    [field] = [one for one in told["corrects"][0]["fields"] if one["name"] == "reason"]
+    assert "career-break" in field["choices"]
+    assert told["calls"][-1]["request"]["path"] == f"/participants/{PERSON}/defer"
+    assert group["group"] in desk("groups").out
+    assert "correct" in desk("show", str(record.id)).out
+
+    id_ = str(record.id)
+    why = ("--reason", "the school rang", "--as", "Ada")
+    assert desk("correct", id_, "reason=career-break").code == 2, "without a reason why"
+    assert desk("correct", id_, "reason=holiday", *why).code == 2
+    tried = desk("correct", id_, "reason=career-break", *why, "--dry-run", "--json")
+    assert (tried.code, tried.json["diff"]) == (0, {"reason": ["parental-leave", "career-break"]})
+    assert known.record().state is RecordState.DEAD
+    assert desk("correct", id_, "reason=career-break", *why).code == 0
+    real = datetime.now(UTC) + timedelta(minutes=1)  # the command has a real clock
+    known.clock.advance(real - known.clock.now())
+    known.run()
+    assert known.api.people[PERSON]["training_status"] == "deferred"
+    assert desk("list").code == 4
+    assert "Ada, dead letter corrected: the school rang" in run("records", "explain", "E-1").out
+
+
+def test_what_is_discarded_is_listed_and_restored(known: Outbox, desk: Callable[..., Ran]) -> None:
+    id_ = str(refused(known).id)
+
+    assert desk("discard", id_).code == 2, "without a reason why"
+    assert desk("discard", id_, "--reason", "registered by mistake", "--dry-run").code == 0
+    assert known.record().state is RecordState.DEAD
+    assert desk("discard", id_, "--reason", "registered by mistake").code == 0
+    assert desk("discard", id_, "--reason", "registered by mistake").code == 4
+    [dropped] = desk("discarded", "--json").json
+    assert (dropped["reason"], dropped["record_id"]) == ("registered by mistake", int(id_))
+    assert desk("restore", id_).code == 6, "it is refused as before"
+    assert desk("restore", id_).code == 4
+    assert known.record().state is RecordState.DEAD
+
+
+def test_a_conflict_is_settled_one_way_or_the_other(
+    known: Outbox, desk: Callable[..., Ran]
+) -> None:
+    id_ = str(in_conflict(known).id)
+
+    assert desk("send-ours", id_, "--dry-run").code == 0
+    assert desk("accept-theirs", id_).code == 0
+    assert desk("send-ours", id_).code == 4
+
+
+def test_a_look_is_asked_for_and_turned_away_where_there_is_nothing_to_look_up(
+    known: Outbox, desk: Callable[..., Ran]
+) -> None:
+    record = refused(known)
+    assert desk("look", str(record.id), "--dry-run").code == 0
+    assert (
+        desk("look", str(record.id), "--json").json["comes_next"] == f"GET /participants/{PERSON}"
+    )
+    known.emit(deferred("E-unlinked"))
+    known.run()
+    assert desk("look", str(known.record("E-unlinked").id)).code == 2
+
+
+def test_notes_and_owners_are_kept_of_letters_and_of_groups(
+    known: Outbox, desk: Callable[..., Ran]
+) -> None:
+    id_ = str(refused(known).id)
+    [group] = desk("groups", "--json").json
+
+    assert desk("note", group["group"], "the DfE knows").code == 0
+    assert desk("assign", group["group"], "ines").code == 0
+    assert desk("assign", id_, "omar", "--dry-run").code == 0
+    assert [one["owner"] for one in desk("list", "--owner", "ines", "--json").json] == ["ines"]
+    assert desk("assign", id_, "omar").code == 0
+    assert desk("note", id_, "rang twice").code == 0
+    [letter] = desk("list", "--owner", "omar", "--json").json
+    assert (letter["owner"], letter["note"]) == ("omar", "rang twice")
+    [group] = desk("groups", "--json").json
+    assert (group["owner"], group["note"]) == ("ines", "the DfE knows")
+    assert desk("list", "--owner", "ines").code == 4
+
+
+def test_lists_are_narrowed_by_age_record_and_person_and_say_what_they_cannot_read(
+    known: Outbox, desk: Callable[..., Ran]
+) -> None:
+    known.api.then(REFUSED)
+    known.emit(declared())
+    known.run()
+
+    for words in (("--record", "E-1"), ("--person", PERSON), ("--kind", "declaration")):
+        assert len(desk("list", *words, "--json").json) == 1
+    assert desk("list", "--record", "E-2").code == 4
+    assert desk("list", "--age", "long").code == 2
+    assert desk("list", "--age", "1h").code in (0, 4)
+    assert desk("show", "999").code == 4
