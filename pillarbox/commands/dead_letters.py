@@ -161,13 +161,17 @@ def list_(
                 views.london(one["since"]),
                 one["owner"],
                 one["reason"],
-                (one["problem"] or {}).get("detail"),
+                _detail(one["problem"]),
             )
             for one in told
         ],
     )
     if len(aside) == limit:
         stdout().print(f"more: --after {aside[-1].id}")
+
+
+def _detail(problem: Mapping[str, Any] | None) -> str:
+    return "" if problem is None else str(problem["detail"])
 
 
 @app.command()
@@ -291,7 +295,7 @@ def correct(
         )
 
     done = _do(record_id, by, why, dry_run, deed)
-    more = {"entry": done.entry, "corrects": done.corrects.id, "diff": done.diff}
+    more: dict[str, Any] = {"entry": done.entry, "corrects": done.corrects.id, "diff": done.diff}
     if not as_json:
         rows = [(name, was, is_now) for name, (was, is_now) in done.diff.items()]
         print_table(("field", "was", "is"), rows)
