@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     delete,
     func,
@@ -85,6 +86,27 @@ class Notice:
     def walking(self) -> bool:
         """Whether it is read off the mirror."""
         return self.cursor.walk is not None
+
+    def as_json(self, *, values: bool) -> dict[str, Any]:
+        """Give it as JSON; without *values* only the names of the fields that changed are in it."""
+        return {
+            "position": self.position,
+            "cursor": str(self.cursor),
+            "kind": self.kind.value,
+            "destination": self.destination,
+            "source": self.source,
+            "remote_id": self.remote_id,
+            "record_keys": list(self.record_keys),
+            "changed": list(self.changed),
+            "before": self.before if values else None,
+            "after": self.after if values else None,
+            "remote_updated_at": self.remote_updated_at,
+            "at": self.at,
+            "entry_id": self.entry_id,
+            "event_id": self.event_id,
+            "outcome": self.outcome,
+            "reason": self.reason,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -380,13 +402,35 @@ def read(
     kinds: Sequence[News] = (),
 ) -> list[Mapping[str, Any]]:
     """Read the rows after a position, in order, for people: also where some are not kept any more."""
-    query = select(feed).where(feed.c.destination == destination, feed.c.position > after)
+    query = _for_people(destination, source, kinds).where(feed.c.position > after)
+    rows = connection.execute(query.order_by(feed.c.position).limit(limit))
+    return [{str(name): value for name, value in row.items()} for row in rows.mappings()]
+
+
+def latest(
+    connection: Connection,
+    destination: str,
+    *,
+    before: int | None = None,
+    limit: int = 100,
+    source: str | None = None,
+    kinds: Sequence[News] = (),
+) -> list[Notice]:
+    """Read what was told last, the newest first, for people."""
+    query = _for_people(destination, source, kinds)
+    if before is not None:
+        query = query.where(feed.c.position < before)
+    rows = connection.execute(query.order_by(feed.c.position.desc()).limit(limit))
+    return [_notice(row) for row in rows.mappings()]
+
+
+def _for_people(destination: str, source: str | None, kinds: Sequence[News]) -> Select[Any]:
+    query = select(feed).where(feed.c.destination == destination)
     if source is not None:
         query = query.where(feed.c.source == source)
     if kinds:
         query = query.where(feed.c.kind.in_([one.value for one in kinds]))
-    rows = connection.execute(query.order_by(feed.c.position).limit(limit))
-    return [{str(name): value for name, value in row.items()} for row in rows.mappings()]
+    return query
 
 
 def of_things(

@@ -187,6 +187,7 @@ class Handling:
                 connection,
                 told.place,
                 error=words,
+                at=at,
                 failures=failures,
                 retry_at=then.at if isinstance(then, Again) else None,
                 now=now,

@@ -37,6 +37,8 @@ class Place:
     failures: int = 0
     retry_at: datetime | None = None
     held_at: datetime | None = None
+    stuck_at: str | None = None
+    """The cursor of the news it failed at."""
     error: str | None = None
     token: int = 0
     lease_until: datetime | None = None
@@ -129,14 +131,12 @@ def move(
     connection: Connection, place: Place, cursor: Cursor, *, handled: int, now: datetime
 ) -> None:
     """Move a handler on past what it was told; raises `LeaseLost`. What failed before is over."""
-    values = {"retry_at": None, "error": None, "failures": 0} if handled else {}
-    moved = {"moved_at": now} if handled else {}
+    over = {"retry_at": None, "error": None, "failures": 0, "stuck_at": None, "moved_at": now}
     _write(
         connection,
         place,
         **_at(cursor),
-        **values,
-        **moved,
+        **(over if handled else {}),
         handled=subscriber.c.handled + handled,
         lease_until=now + LEASE,
     )
@@ -147,15 +147,17 @@ def failed(
     place: Place,
     *,
     error: str,
+    at: Cursor | None,
     failures: int,
     retry_at: datetime | None,
     now: datetime,
 ) -> None:
-    """Note that a handler failed; without a time to try again a person must say so."""
+    """Note that a handler failed, and at which news; without a time to try again a person must say so."""
     _write(
         connection,
         place,
         error=error,
+        stuck_at=None if at is None else str(at),
         failures=failures,
         retry_at=retry_at,
         held_at=now if retry_at is None else None,
@@ -192,6 +194,7 @@ def resume(connection: Connection, place: Place, cursor: Cursor | None) -> None:
             failures=0,
             retry_at=None,
             held_at=None,
+            stuck_at=None,
             error=None,
             token=subscriber.c.token + 1,
             lease_until=None,

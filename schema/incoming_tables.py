@@ -295,6 +295,7 @@ subscriber: Final = Table(
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("retry_at", Instant),
     Column("held_at", Instant),
+    Column("stuck_at", Text),
     Column("error", Text),
     Column("token", BigInteger, nullable=False, server_default="0"),
     Column("lease_until", Instant),
@@ -308,7 +309,8 @@ subscriber: Final = Table(
     CheckConstraint("held_at IS NULL OR error IS NOT NULL", name="held_has_reason"),
 )
 """How far each handler of the feed is. No position: nobody has said where it begins. While it walks
-through the mirror, what is there comes first: `walk_source` and `walk_id` say how far that is."""
+through the mirror, what is there comes first: `walk_source` and `walk_id` say how far that is. Where it
+failed is `stuck_at`."""
 
 
 request_log: Final = Table(

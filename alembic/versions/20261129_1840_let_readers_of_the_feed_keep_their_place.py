@@ -24,6 +24,7 @@ CREATE TABLE subscriber (
     failures INTEGER DEFAULT '0' NOT NULL,
     retry_at TIMESTAMP WITH TIME ZONE,
     held_at TIMESTAMP WITH TIME ZONE,
+    stuck_at TEXT,
     error TEXT,
     token BIGINT DEFAULT '0' NOT NULL,
     lease_until TIMESTAMP WITH TIME ZONE,

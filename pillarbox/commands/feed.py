@@ -1,20 +1,45 @@
-"""`pillarbox feed`: what changed on the other side, in order."""
+"""`pillarbox feed`: what changed on the other side, in order, and who is told."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any
 
 import typer
 
-from console.views import london
-from inbox import feed
-from pillarbox.commands.common import AsJson, Of, nothing, opened, print_json, print_table, settings
+from console.views import ago, capped, london
+from inbox import attending, feed
+from inbox.attending import CAPPED, Shown
+from inbox.errors import NoSubscriber
+from pillarbox.commands.common import (
+    NOTHING,
+    USAGE,
+    AsJson,
+    DryRun,
+    Of,
+    Stop,
+    actor,
+    nothing,
+    opened,
+    print_json,
+    print_table,
+    settings,
+    stdout,
+)
 from pillarbox.commands.sources import SourceName
-from schema.inbox import News
+from runtime.clock import clock_of
+from schema.inbox import Begin, News
 
-feed_app = typer.Typer(help="What changed on the other side, in order.", no_args_is_help=True)
+feed_app = typer.Typer(
+    help="What changed on the other side, in order, and who is told.", no_args_is_help=True
+)
+
+Handler = Annotated[str, typer.Argument(metavar="NAME", help="Which handler.")]
+Reason = Annotated[str, typer.Option(help="Why, for the audit trail.")]
 
 
 def add_to(root: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     root.add_typer(feed_app, name="feed")
 
 
@@ -27,7 +52,10 @@ def feed_list(
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List what changed there, in order. People see the names of fields, --json their values."""
+    """List what changed there, and what became of local events, in order.
+
+    People see the names of fields, --json their values.
+    """
     database = opened(settings())
     with database.reading() as connection:
         found = feed.read(
@@ -44,7 +72,7 @@ def feed_list(
         print_json(found)
         return
     print_table(
-        ("position", "when", "kind", "source", "there", "record", "changed"),
+        ("position", "when", "kind", "source", "there", "record", "what"),
         [
             (
                 one["position"],
@@ -53,8 +81,129 @@ def feed_list(
                 one["source"],
                 one["remote_id"],
                 ", ".join(one["record_keys"]),
-                ", ".join(one["changed"]),
+                one["outcome"] or ", ".join(one["changed"]),
             )
             for one in found
         ],
     )
+
+
+@feed_app.command("subscribers")
+def feed_subscribers(destination: Of = "default", as_json: AsJson = False) -> None:
+    """List the handlers of the feed: how far each is, and why one stands still.
+
+    Example: `pillarbox feed subscribers --json`
+    """
+    found = settings()
+    database = opened(found)
+    now = clock_of(database).now()
+    with database.reading() as connection:
+        shown = attending.listed(connection, destination, keep_unread=found.keep_unread)
+    if not shown:
+        nothing("no handler reads the feed; see PILLARBOX_SUBSCRIBERS", as_json=as_json, empty=[])
+    if as_json:
+        print_json([asdict(one) for one in shown])
+        return
+    print_table(
+        ("handler", "state", "position", "unread", "last told", "failures", "error"),
+        [_row(one, now) for one in shown],
+    )
+
+
+def _row(one: Shown, now: datetime) -> Sequence[Any]:
+    return (
+        one.handler,
+        one.state if one.retry_at is None else f"{one.state}, again {london(one.retry_at)}",
+        one.cursor,
+        None if one.unread is None else capped(one.unread, CAPPED),
+        None if one.moved_at is None else f"{ago(now - one.moved_at)} ago",
+        one.failures or None,
+        one.error,
+    )
+
+
+@feed_app.command("resume")
+def feed_resume(
+    name: Handler,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="From all that is there on.")
+    ] = False,
+    now: Annotated[bool, typer.Option("--now", help="From what comes now on.")] = False,
+    reason: Reason = "resumed by hand",
+    destination: Of = "default",
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Let a handler that is held or failing go on at once, or say where a new one begins."""
+    if everything and now:
+        raise Stop("give --everything or --now, not both", USAGE)
+    begin = Begin.EVERYTHING if everything else Begin.NOW if now else None
+    _do(
+        lambda connection, at: attending.resume(
+            connection, destination, name, begin, actor=actor(), reason=reason, now=at
+        ),
+        f"{name} goes on",
+        as_json=as_json,
+        dry_run=dry_run,
+    )
+
+
+@feed_app.command("skip")
+def feed_skip(
+    name: Handler,
+    reason: Reason,
+    destination: Of = "default",
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Let a handler go on past the one piece of news at which it fails."""
+    _do(
+        lambda connection, at: attending.skip(
+            connection, destination, name, actor=actor(), reason=reason, now=at
+        ),
+        f"{name} goes on past what it failed at",
+        as_json=as_json,
+        dry_run=dry_run,
+    )
+
+
+@feed_app.command("forget")
+def feed_forget(
+    name: Handler,
+    reason: Reason,
+    destination: Of = "default",
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Forget a handler that there is no more: no news is kept for it any longer."""
+    _do(
+        lambda connection, at: attending.forget(
+            connection, destination, name, actor=actor(), reason=reason, now=at
+        ),
+        f"{name} is forgotten",
+        as_json=as_json,
+        dry_run=dry_run,
+    )
+
+
+class _DryRun(Exception):
+    """Ends the transaction of a dry run: all of it was tried, and none of it is kept."""
+
+
+def _do(deed: Any, words: str, *, as_json: bool, dry_run: bool) -> None:
+    database = opened(settings())
+    at = clock_of(database).now()
+    cursor: Any = None
+    try:
+        with database.transaction() as connection:
+            cursor = deed(connection, at)
+            if dry_run:
+                raise _DryRun
+    except _DryRun:
+        pass
+    except NoSubscriber as error:
+        raise Stop(str(error), NOTHING) from None
+    if as_json:
+        print_json({"cursor": None if cursor is None else str(cursor), "dry_run": dry_run})
+        return
+    stdout().print(("dry run: " if dry_run else "") + words, markup=False)
