@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from console.guard import Guard
 from console.page import page, problem_page
-from console.pages import accounts, audit, sign_in
+from console.pages import accounts, audit, feed, sign_in
 from console.site import Site
 from console.templating import TEMPLATES
 from console.visit import Visit
@@ -31,6 +31,7 @@ PAGES: Sequence[Route] = (
     *sign_in.routes,
     *audit.routes,
     *accounts.routes,
+    *feed.routes,
 )
 """The routes of all pages. A new page module is added here."""
 

@@ -53,7 +53,7 @@ nothing that came from a row.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -115,6 +115,23 @@ def page(path: str, show: Show, *, needs: Role | None = Role.VIEWER) -> Route:
 
     async def endpoint(request: Request) -> Response:
         return await run_in_threadpool(_looked, request, show, needs)
+
+    return Route(path, endpoint, methods=["GET"], name=path)
+
+
+def page_that_waits(
+    path: str, show: Show, wait: Callable[[Request], Awaitable[bool]], *, needs: Role = Role.VIEWER
+) -> Route:
+    """Route a page that is looked at anew whenever *wait* says that there may be more to show.
+
+    While it waits it holds no thread, and whether the visitor may look is asked again each time.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        while True:
+            response = await run_in_threadpool(_looked, request, show, needs)
+            if not await wait(request):
+                return response
 
     return Route(path, endpoint, methods=["GET"], name=path)
 

@@ -45,6 +45,15 @@ class Shown:
     error: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What a person says to a handler: by whom, why, and when."""
+
+    actor: str
+    reason: str
+    now: datetime
+
+
 def state_of(place: Place, *, unread: int | None) -> str:
     """Say in a word or two how a handler stands. Pure."""
     if place.held_at is not None:
@@ -101,14 +110,7 @@ def _unread(connection: Connection, place: Place) -> tuple[int | None, datetime 
 
 
 def resume(
-    connection: Connection,
-    destination: str,
-    name: str,
-    begin: Begin | None,
-    *,
-    actor: str,
-    reason: str,
-    now: datetime,
+    connection: Connection, destination: str, name: str, begin: Begin | None, word: Word
 ) -> Cursor:
     """Let a handler go on, with fresh tries: where it was, or from a beginning that is said here.
 
@@ -121,7 +123,7 @@ def resume(
         )
     to = None if begin is None else feed.begin(connection, destination, begin)
     places.resume(connection, place, to)
-    _write_down(connection, "handler_resumed", place, to, actor=actor, reason=reason, now=now)
+    _write_down(connection, "handler_resumed", place, to, word)
     return to or place.cursor or Cursor(position=0)
 
 
@@ -131,49 +133,38 @@ def _lost(connection: Connection, place: Place) -> bool:
     return not here.pruned <= place.cursor.position <= here.last
 
 
-def skip(
-    connection: Connection, destination: str, name: str, *, actor: str, reason: str, now: datetime
-) -> Cursor:
+def skip(connection: Connection, destination: str, name: str, word: Word) -> Cursor:
     """Let a handler go on past the one piece of news it fails at. Raises `NoSubscriber`."""
     place = places.get(connection, destination, name)
     if place.stuck_at is None:
         raise NoSubscriber(f"{name} fails at no news, so there is none to skip")
     to = Cursor.parse(place.stuck_at)
     places.resume(connection, place, to)
-    _write_down(connection, "handler_skipped", place, to, actor=actor, reason=reason, now=now)
+    _write_down(connection, "handler_skipped", place, to, word)
     return to
 
 
-def forget(
-    connection: Connection, destination: str, name: str, *, actor: str, reason: str, now: datetime
-) -> None:
+def forget(connection: Connection, destination: str, name: str, word: Word) -> None:
     """Forget a handler that there is no more. Where a poller still has it, it begins as a new one.
 
     Raises `NoSubscriber`.
     """
     place = places.get(connection, destination, name)
     places.forget(connection, destination, name)
-    _write_down(connection, "handler_forgotten", place, None, actor=actor, reason=reason, now=now)
+    _write_down(connection, "handler_forgotten", place, None, word)
 
 
 def _write_down(
-    connection: Connection,
-    action: str,
-    place: Place,
-    to: Cursor | None,
-    *,
-    actor: str,
-    reason: str,
-    now: datetime,
+    connection: Connection, action: str, place: Place, to: Cursor | None, word: Word
 ) -> None:
     cursor = None if place.cursor is None else str(place.cursor)
     write_down(
         connection,
-        actor=actor,
+        actor=word.actor,
         action=action,
         subject=f"{place.destination}/{place.name}",
-        now=now,
-        reason=reason,
+        now=word.now,
+        reason=word.reason,
         before={"cursor": cursor, "stuck_at": place.stuck_at, "error": place.error},
         after={"cursor": None if to is None else str(to)},
     )

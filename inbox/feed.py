@@ -245,6 +245,12 @@ def ends(connection: Connection, destination: str) -> Ends:
     return Ends() if row is None else Ends(pruned=row.pruned, last=row.position)
 
 
+def last_of_each(connection: Connection) -> dict[str, int]:
+    """Say where the feed of each destination ends."""
+    rows = connection.execute(select(feed_end.c.destination, feed_end.c.position))
+    return {row.destination: row.position for row in rows}
+
+
 def begin(connection: Connection, destination: str, where: Begin) -> Cursor:
     """Give the place of a reader that begins now."""
     last = ends(connection, destination).last

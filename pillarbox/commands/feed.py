@@ -1,15 +1,18 @@
 """`pillarbox feed`: what changed on the other side, in order, and who is told."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Connection
 
-from console.views import ago, capped, london
+from console.counting import counted
+from console.views import ago, london
 from inbox import attending, feed
-from inbox.attending import CAPPED, Shown
+from inbox.attending import CAPPED, Shown, Word
+from inbox.cursor import Cursor
 from inbox.errors import NoSubscriber
 from pillarbox.commands.common import (
     NOTHING,
@@ -115,7 +118,7 @@ def _row(one: Shown, now: datetime) -> Sequence[Any]:
         one.handler,
         one.state if one.retry_at is None else f"{one.state}, again {london(one.retry_at)}",
         one.cursor,
-        None if one.unread is None else capped(one.unread, CAPPED),
+        None if one.unread is None else counted(one.unread, cap=CAPPED),
         None if one.moved_at is None else f"{ago(now - one.moved_at)} ago",
         one.failures or None,
         one.error,
@@ -139,10 +142,9 @@ def feed_resume(
         raise Stop("give --everything or --now, not both", USAGE)
     begin = Begin.EVERYTHING if everything else Begin.NOW if now else None
     _do(
-        lambda connection, at: attending.resume(
-            connection, destination, name, begin, actor=actor(), reason=reason, now=at
-        ),
+        lambda connection, word: attending.resume(connection, destination, name, begin, word),
         f"{name} goes on",
+        reason,
         as_json=as_json,
         dry_run=dry_run,
     )
@@ -158,10 +160,9 @@ def feed_skip(
 ) -> None:
     """Let a handler go on past the one piece of news at which it fails."""
     _do(
-        lambda connection, at: attending.skip(
-            connection, destination, name, actor=actor(), reason=reason, now=at
-        ),
+        lambda connection, word: attending.skip(connection, destination, name, word),
         f"{name} goes on past what it failed at",
+        reason,
         as_json=as_json,
         dry_run=dry_run,
     )
@@ -177,26 +178,28 @@ def feed_forget(
 ) -> None:
     """Forget a handler that there is no more: no news is kept for it any longer."""
     _do(
-        lambda connection, at: attending.forget(
-            connection, destination, name, actor=actor(), reason=reason, now=at
-        ),
+        lambda connection, word: attending.forget(connection, destination, name, word),
         f"{name} is forgotten",
+        reason,
         as_json=as_json,
         dry_run=dry_run,
     )
+
+
+Deed = Callable[[Connection, Word], Cursor | None]
 
 
 class _DryRun(Exception):
     """Ends the transaction of a dry run: all of it was tried, and none of it is kept."""
 
 
-def _do(deed: Any, words: str, *, as_json: bool, dry_run: bool) -> None:
+def _do(deed: Deed, words: str, reason: str, *, as_json: bool, dry_run: bool) -> None:
     database = opened(settings())
-    at = clock_of(database).now()
-    cursor: Any = None
+    word = Word(actor=actor(), reason=reason, now=clock_of(database).now())
+    cursor: Cursor | None = None
     try:
         with database.transaction() as connection:
-            cursor = deed(connection, at)
+            cursor = deed(connection, word)
             if dry_run:
                 raise _DryRun
     except _DryRun:

@@ -740,6 +740,7 @@ LOG_EVENTS: Mapping[str, tuple[str, str]] = {
     "subscribers_ready": ("info", "a poller has imported the handlers of the feed, and calls them"),
     "handler_failed": ("warning", "a handler of the feed raised; it is told the same again later, and what comes after that waits"),
     "handler_held": ("error", "a handler of the feed failed too often, or what it had not read is not kept any more; a person lets it go on"),
+    "feed_not_watched": ("warning", "the console could not look whether the feed has moved on; readers that wait go on waiting"),
     "telling_failed": ("error", "a handler could not be called; it is called again when its lease ends"),
     "rings_not_delivered": ("warning", "Redis did not take the messages; they are rung again"),
     "fold_failed": ("error", "entries could not be folded together; they are folded one by one, and the one at fault is put in front of a person"),
