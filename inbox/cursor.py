@@ -26,7 +26,7 @@ class Cursor:
     def __str__(self) -> str:
         if self.walk is None:
             return str(self.position)
-        return ":".join((str(self.position), *(quote(part, safe="") for part in self.walk)))
+        return ":".join((str(self.position), *map(_written, self.walk)))
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
@@ -40,7 +40,17 @@ class Cursor:
             )
         if not walk:
             return cls(position=int(position))
-        return cls(position=int(position), walk=(unquote(walk[0]), unquote(walk[1])))
+        source, remote_id = map(_read, walk)
+        return cls(position=int(position), walk=(source, remote_id))
+
+
+def _written(part: str) -> str:
+    """Write any text so that it may stand in an address as it is: no `%`, which would be read there."""
+    return quote(part, safe="").replace("~", "%7E").replace("%", "~")
+
+
+def _read(part: str) -> str:
+    return unquote(part.replace("~", "%"))
 
 
 def from_start(position: int) -> Cursor:
