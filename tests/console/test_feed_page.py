@@ -3,7 +3,6 @@
 import asyncio
 import threading
 import time
-from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -12,6 +11,7 @@ from urllib.parse import urlencode
 import pytest
 from sqlalchemy import select
 
+from console import accounts
 from console.pages.feed import may_read_values
 from console.visit import Visit, Visitor, Way
 from console.watch import Watch
@@ -291,9 +291,26 @@ def test_a_handler_that_lost_its_place_can_only_begin_again(desk: Desk, clock: H
     assert begun.json() == {"cursor": "2::"}
 
 
-def test_who_may_only_look_moves_no_handler(desk: Desk) -> None:
-    public = Desk(replace(desk.site, is_public=True))
+def test_a_program_reads_with_a_token_of_the_feed_and_may_do_nothing_else(
+    desk: Desk, clock: HandClock
+) -> None:
+    told(desk.site.database, clock, "a")
+    with desk.site.database.transaction() as connection:
+        tokens = {
+            role: accounts.add_token(connection, role, role=role, actor="robin", now=clock.now())
+            for role in (Role.FEED, Role.OPERATOR)
+        }
 
-    assert public.get("/feed").status_code == 303
-    assert public.get("/feed?after=0", accept="application/json").status_code == 401
-    assert public.post("/feed/subscribers/roster/forget", {"reason": "x"}).status_code in (303, 401)
+    def reads(path: str, role: Role | None) -> Any:
+        bearer = {"authorization": f"Bearer {tokens[role]}"} if role else {}
+        return desk.get(path, accept="*/*", x_forwarded_for="192.0.2.7", **bearer)
+
+    few, all_of_it = reads("/feed?after=0", Role.FEED), reads("/feed?after=0", Role.OPERATOR)
+    assert (few.json()["values"], all_of_it.json()["values"]) == (False, True)
+    assert "Amara" not in few.text
+    assert "Amara" in all_of_it.text
+    assert reads("/feed/subscribers", Role.FEED).status_code == 403
+    assert reads("/feed?after=0", None).status_code in (303, 401)
+    sent = {"authorization": f"Bearer {tokens[Role.FEED]}", "x_forwarded_for": "192.0.2.7"}
+    moved = desk.post("/feed/subscribers/x/forget", {"reason": "x"}, csrf="", **sent)
+    assert moved.status_code == 403
