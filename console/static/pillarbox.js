@@ -98,8 +98,10 @@ function press(key) {
 
 function search() {
   const field = document.querySelector("[data-search]");
-  if (field) field.focus();
-  else if (document.querySelector('a[href="/people"]')) location.assign("/people");
+  if (field) {
+    field.focus();
+    field.select();
+  } else if (document.querySelector('a[href="/people"]')) location.assign("/people");
 }
 
 const deeds = {

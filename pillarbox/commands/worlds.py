@@ -15,6 +15,7 @@ from typing import IO, Annotated, Any, cast
 import typer
 from sqlalchemy.exc import DBAPIError
 
+from console.server import Serving
 from gateway.registry import contract_named
 from outbox.rebind import held_words
 from pillarbox import demo as story
@@ -31,6 +32,7 @@ from pillarbox.commands.common import (
     stdout,
 )
 from pillarbox.commands.processes import stopping
+from pillarbox.desk import serving_here
 from pillarbox.watcher import Watcher
 from pillarbox.world import Control, Keeper, World, limited, with_sandbox
 from producers import files
@@ -327,7 +329,12 @@ def _print_totals(found: story.Totals) -> None:
 
 
 def up(
-    port: Annotated[int, typer.Option(help="Port of the sandbox; 0 takes any.", min=0)] = 0,
+    port: Annotated[
+        int, typer.Option(help="Port of the console; 0 takes any free one.", min=0, max=65_535)
+    ] = 0,
+    sandbox_port: Annotated[
+        int, typer.Option(help="Port of the sandbox; 0 takes any free one.", min=0, max=65_535)
+    ] = 0,
     no_story: Annotated[bool, typer.Option("--no-story", help="Play nothing.")] = False,
     reset: Annotated[
         bool, typer.Option("--reset", help="Begin anew: forget the embedded world.")
@@ -336,8 +343,8 @@ def up(
         bool, typer.Option("--yes", help="Do not ask before calling an API that is not here.")
     ] = False,
 ) -> None:
-    """Run everything in one process until Ctrl-C: relay, worker threads and, unless
-    PILLARBOX_API_URL is set, a sandbox of the API."""
+    """Run everything in one process until Ctrl-C: relay, worker threads, poller, the review desk's
+    pages and, unless PILLARBOX_API_URL is set, a sandbox of the API."""
     settings = Settings.from_environment()
     log.set_up(form=settings.log_format, level="WARNING")
     folder = _folder_alone() if settings.embedded else None
@@ -345,7 +352,7 @@ def up(
     if reset:
         _forget(settings, own_api=own_api)
     kept = FOLDER / "sandbox-world.json"
-    served = None if own_api else _kept_sandbox(kept, port)
+    served = None if own_api else _kept_sandbox(kept, sandbox_port)
     stop = stopping()
     if served is not None:
         _started(served)
@@ -358,8 +365,9 @@ def up(
     try:
         with count_here(world.wiring.database):
             migrated = world.prepare()
+            desk = serving_here(world.wiring, port)
             headline(world, migrated)
-            _run_up(world, served, kept, stop, with_story=not no_story and not own_api)
+            _run_up(world, served, kept, desk, stop, with_story=not no_story and not own_api)
     finally:
         if served is not None:
             served.stop()
@@ -382,13 +390,20 @@ def _folder_alone() -> IO[str]:
 
 
 def _run_up(
-    world: World, served: Sandbox | None, kept: Path, stop: Any, *, with_story: bool
+    world: World,
+    served: Sandbox | None,
+    kept: Path,
+    desk: Serving,
+    stop: Any,
+    *,
+    with_story: bool,
 ) -> None:
     console = stdout()
     say, tell = _voices(quiet=False)
     watcher = Watcher(world.wiring.database, say, story.CAST)
     watcher.skip()
     world.start()
+    desk.start()
     keeper = None if served is None else Keeper(served, kept)
     if served is not None:
         console.print(f" sandbox    {served.root_url}/   who is there, and what they do")
@@ -399,6 +414,7 @@ def _run_up(
         ".venv/bin/pillarbox import FILE",
         markup=False,
     )
+    console.print(f"Desk   {desk.url}   open this", style="bold", markup=False)
     console.print()
     try:
         if with_story:
@@ -406,6 +422,7 @@ def _run_up(
             threading.Thread(target=story.begin, args=(world, stop), daemon=True).start()
         _watch(watcher, keeper, stop)
     finally:
+        desk.stop()  # first: its pages read what the world closes
         world.stop()
         if keeper is not None:
             keeper.keep()

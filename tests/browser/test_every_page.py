@@ -1,0 +1,72 @@
+"""Every page there is, in a browser: for everybody, on a telephone and on a desk.
+
+One idea: pages are found, not listed. Those whose address has a part to fill in are reached by the links
+of the others, so a new page is looked at as soon as something leads to it.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import httpx
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+from console.app import PAGES
+from tests.browser.conftest import MARKUP
+
+WIDTHS = (1440, 390)
+MOST_LOOKED_AT = 80
+"""Pages that are fetched to find links; more would be a list that goes on for ever."""
+
+
+def test_no_page_shuts_anybody_out_or_runs_what_it_was_told(page: Page, desk: str) -> None:
+    faults: list[str] = []
+    for path in found(desk):
+        page.goto(path)
+        assert "owned" not in page.title(), path
+        for width in WIDTHS:
+            page.set_viewport_size({"width": width, "height": 900})
+            faults += [f"{path} at {width}: {one}" for one in _faults(page, width)]
+
+    assert faults == []
+
+
+def test_what_an_api_answered_is_shown_and_never_run(page: Page) -> None:
+    page.goto("/audit")
+
+    assert page.get_by_text(MARKUP).count() > 0
+    assert page.title() == "Audit - Pillarbox"
+
+
+def _faults(page: Page, width: int) -> Iterable[str]:
+    wide: int = page.evaluate("document.documentElement.scrollWidth")
+    if wide > width:
+        yield f"it is {wide} wide"
+    results: Any = Axe().run(page)
+    for one in results.response["violations"]:
+        yield f"{one['id']}: {one['nodes'][0]['html'][:200]}"
+
+
+def found(desk: str) -> list[str]:
+    """Give one address for each page there is."""
+    patterns = {one.path: one.path_regex for one in PAGES if one.methods and "GET" in one.methods}
+    addresses = {path: path for path in patterns if "{" not in path}
+    waiting, seen = list(addresses.values()), set[str]()
+    with httpx.Client(base_url=desk, headers={"accept": "text/html"}) as client:
+        while waiting and len(seen) < MOST_LOOKED_AT:
+            address = waiting.pop(0)
+            if address in seen:
+                continue
+            seen.add(address)
+            answer = client.get(address)
+            if "text/html" not in answer.headers.get("content-type", ""):
+                addresses = {k: v for k, v in addresses.items() if v != address}
+                continue
+            for link in re.findall(r'href="(/[^"#]*)"', answer.text):
+                path = link.partition("?")[0]
+                for pattern, regex in patterns.items():
+                    if pattern not in addresses and regex.match(path):
+                        addresses[pattern] = path
+                        waiting.append(path)
+    return sorted(addresses.values())
