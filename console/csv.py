@@ -1,0 +1,49 @@
+"""Lists as CSV, for a spreadsheet that must not run what a record says.
+
+One idea: a cell that a spreadsheet would take for a formula begins with an apostrophe, whoever wrote
+it; everything else is as it is.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+from starlette.responses import Response
+
+from console.plain import utc
+
+STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What makes a formula of a cell in one spreadsheet or another."""
+
+
+def answer(name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
+    """Answer a list as a file of that name; times in UTC, as in JSON."""
+    return Response(
+        written(head, rows),
+        media_type="text/csv; charset=utf-8",
+        headers={"content-disposition": f'attachment; filename="{name}.csv"'},
+    )
+
+
+def written(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Write a list as CSV, each cell inert."""
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(head)
+    for row in rows:
+        writer.writerow([cell(value) for value in row])
+    return file.getvalue()
+
+
+def cell(value: object) -> str:
+    """Write a value so that no spreadsheet computes it. A plain number stays a number."""
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return utc(value) or ""
+    text = str(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return text
+    return f"'{text}" if text.lstrip(" ").startswith(STARTS) else text
