@@ -17,10 +17,10 @@ SAVED = (Closed.UNCHANGED, Closed.SUPERSEDED, Closed.NET_ZERO)
 """Ends of an entry that cost no call of its own: what an outbox of bare events would have sent."""
 
 LENGTHS: Mapping[Span, tuple[timedelta, int]] = {
-    Span.MINUTE: (timedelta(minutes=1), 60),
+    Span.MINUTE: (timedelta(minutes=5), 12),
     Span.HOUR: (timedelta(hours=1), 24),
 }
-"""How long a bar is, and how many are shown: the last hour by minutes, the last day by hours."""
+"""How long a bar is, and how many are shown: the last hour by five minutes, the last day by hours."""
 
 FAILED = frozenset({OutcomeName.TRANSIENT, OutcomeName.IN_DOUBT, OutcomeName.KEY_REFUSED})
 
@@ -65,6 +65,11 @@ class Bar:
         both = (*self.calls.items(), *self.reads.items())
         return sum(number for outcome, number in both if outcome in FAILED)
 
+    @property
+    def answered(self) -> int:
+        """How many requests did what they were made for."""
+        return self.made - self.refused - self.throttled - self.failed
+
     def told(self) -> dict[str, Any]:
         """Give it as JSON."""
         return {
@@ -72,6 +77,7 @@ class Bar:
             "sent": self.sent,
             "saved": self.saved,
             "requests": self.made,
+            "answered": self.answered,
             "refused": self.refused,
             "throttled": self.throttled,
             "failed": self.failed,
@@ -82,20 +88,21 @@ def bars(found: Iterable[Tally], span: Span, now: datetime) -> list[Bar]:
     """Give every bar up to the one that *now* is in, the empty ones too."""
     length, number = LENGTHS[span]
     first = first_start(span, now)
-    made = {first + place * length: Bar(start=first + place * length) for place in range(number)}
+    made = [Bar(start=first + place * length) for place in range(number)]
     for one in found:
-        bar = made.get(one.start)
-        if bar is not None:
-            column = _column(bar, one.subject)
+        place = (one.start - first) // length
+        if 0 <= place < number:
+            column = _column(made[place], one.subject)
             column[one.outcome] = column.get(one.outcome, 0) + one.number
-    return list(made.values())
+    return made
 
 
 def first_start(span: Span, now: datetime) -> datetime:
     """Say when the first bar begins."""
     length, number = LENGTHS[span]
-    last = now.replace(second=0, microsecond=0)
-    return (last if span is Span.MINUTE else last.replace(minute=0)) - (number - 1) * length
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    last = hour + (now - hour) // length * length
+    return last - (number - 1) * length
 
 
 def _column(bar: Bar, subject: Tallied) -> dict[str, int]:
@@ -121,9 +128,8 @@ def in_all(found: Sequence[Bar]) -> dict[str, Any]:
     }
 
 
-def told(found: Iterable[Tally], span: Span, now: datetime) -> dict[str, Any]:
-    """Give a chart as JSON: the sums, and its bars."""
-    made = bars(found, span, now)
+def told(made: Sequence[Bar]) -> dict[str, Any]:
+    """Give bars as JSON: their sums, and each."""
     return {**in_all(made), "bars": [one.told() for one in made]}
 
 

@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 from console.guard import Guard
 from console.page import page, problem_page
-from console.pages import accounts, audit, feed, sign_in
+from console.pages import accounts, audit, feed, health, overview, quota, sign_in
 from console.site import Site
 from console.templating import TEMPLATES
 from console.visit import Visit
@@ -29,6 +29,9 @@ STATIC = Path(__file__).parent / "static"
 
 PAGES: Sequence[Route] = (
     *sign_in.routes,
+    *overview.routes,
+    *quota.routes,
+    *health.routes,
     *audit.routes,
     *accounts.routes,
     *feed.routes,

@@ -202,7 +202,7 @@ def _ends(connection: Connection, destination: str) -> dict[str, Any]:
 def _lately(connection: Connection, destination: str, span: Span, now: datetime) -> dict[str, Any]:
     since = activity.first_start(span, now)
     found: Sequence[Tally] = tallies.of_span(connection, destination, span, since=since)
-    return activity.told(found, span, now)
+    return activity.told(activity.bars(found, span, now))
 
 
 def _looked_up(progress: rebind.Progress | None) -> dict[str, Any] | None:

@@ -36,6 +36,7 @@ class Templates:
             "utc": _utc,
             "since": _since,
             "plain": _plain,
+            "instant": datetime.fromisoformat,
             "masked": masked,
         }
 

@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Table
 from sqlalchemy.dialects import postgresql
 
+from console import gauges, runbook
 from gateway import answers
 from gateway.contracts import guidance, lead_provider_v3
 from pillarbox.__main__ import application
@@ -60,6 +61,7 @@ def pages() -> dict[Path, str]:
     }
     found = {FOLDER / name: _page(text) for name, text in made.items()}
     found[ROOT / ".env.example"] = environment_example()
+    found[ROOT / "docs" / "how-to" / "runbook.md"] = _page(runbook.document())
     return found
 
 
@@ -779,18 +781,33 @@ LOG_EVENTS: Mapping[str, tuple[str, str]] = {
 
 def metrics_page() -> str:
     """Every metric, from where it is declared."""
-    rows = [
+    head = ("Name", "Kind", "Labels", "Meaning")
+    counted = [
         (f"`{one.name}`", one.type, ", ".join(LABELS.get(one.name, ())), one.documentation)
         for one in metrics.REGISTRY.collect()
+    ]
+    gathered = [
+        (
+            f"`{one.name}{'_total' if one.counter else ''}`",
+            "counter" if one.counter else "gauge",
+            ", ".join(one.labels),
+            one.help,
+        )
+        for one in gauges.GAUGES
     ]
     return "\n\n".join(
         (
             "# Metrics",
-            "Each is counted by one process, in numbers without a unit, and begins at nothing with it. "
-            "The heartbeat of a process carries them: `pillarbox status --json` shows them under "
-            "`progress`. The numbers of the whole site (what waits, since when, the quota, the gates) "
-            "are read from the database and Redis by `pillarbox status`.",
-            _table(("Name", "Kind", "Labels", "Meaning"), rows),
+            "`GET /metrics` of `pillarbox console` gives the numbers of the whole site in Prometheus' text, "
+            "from SQL, Redis and the heartbeats, also when every worker is down. `/readyz` says of each part "
+            "whether it works (503 when one does not), `/status.json` is what `pillarbox status --json` "
+            "prints, and `/healthz` says only that the console answers.",
+            _table(head, gathered),
+            "## Counted by one process",
+            "In numbers without a unit; each begins at nothing with its process. The heartbeat carries "
+            "them: `pillarbox status --json` shows them under `progress`, `/metrics` as "
+            "`pillarbox_process_progress`.",
+            _table(head, counted),
         )
     )
 
