@@ -6,7 +6,6 @@ One idea: a page is there because it is listed here, and what protects it is not
 from collections.abc import Sequence
 from pathlib import Path
 
-import structlog
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -18,12 +17,8 @@ from console.guard import Guard
 from console.page import page, problem_page
 from console.pages import accounts, audit, feed, health, overview, quota, sign_in
 from console.site import Site
-from console.templating import TEMPLATES
 from console.visit import Visit
-from runtime.log import named
 from schema.console import Role
-
-logger = structlog.get_logger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 
@@ -49,7 +44,6 @@ def build(site: Site) -> Starlette:
             page("/{anything:path}", _nothing, needs=Role.FEED),
         ],
         middleware=[Middleware(Guard, site=site)],
-        exception_handlers={Exception: _failed},
     )
     app.state.site = site
     return app
@@ -67,17 +61,4 @@ def _nothing(visit: Visit) -> Response:
         "them all.",
         status=404,
         title="No such page",
-    )
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    """Answer for a mistake of ours. Its text may hold a row's values, so only its class is logged."""
-    logger.error("page_failed", path=request.url.path, **named(error))
-    return TEMPLATES.page(
-        "bare.html",
-        {
-            "heading": "Something went wrong here",
-            "sentence": "Nothing was changed. The log of this process says more.",
-        },
-        status=500,
     )

@@ -52,7 +52,6 @@ inline script and no inline style: the policy would drop them. Everything is esc
 nothing that came from a row.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -234,8 +233,8 @@ def _looked(request: Request, show: Show, needs: Role | None) -> Response:
         if needs is not None and not who.may(needs):
             return _with_session(visit, _turned_away(visit))
         return _with_session(visit, _answered(visit, show))
-    except DBAPIError as error:
-        return _database_away(request, error)
+    except Exception as error:
+        return _failed(request, error)
 
 
 def _acted(request: Request, form: Form, do: Show, needs: Role | None) -> Response:
@@ -249,8 +248,8 @@ def _acted(request: Request, form: Form, do: Show, needs: Role | None) -> Respon
             door.write_down(visit, refusal)
             return _with_session(visit, _refused(visit, refusal))
         return _with_session(visit, _answered(visit, do))
-    except DBAPIError as error:
-        return _database_away(request, error)
+    except Exception as error:
+        return _failed(request, error)
 
 
 def _with_session(visit: Visit, response: Response) -> Response:
@@ -302,14 +301,22 @@ def _refused(visit: Visit, refusal: door.Refusal) -> Response:
     return problem_page(visit, refusal.sentence, status=status, title="That was not done")
 
 
-def _database_away(request: Request, error: DBAPIError) -> Response:
+def _failed(request: Request, error: Exception) -> Response:
+    """Answer for what nobody expected, at the edge: the transaction is undone already.
+
+    An error's text may hold a row's values, so only its class is logged, and none of it is shown.
+    """
     logger.error("page_failed", path=request.url.path, **named(error))
-    sentence = "The database does not answer. Nothing was changed; try again in a moment."
+    if isinstance(error, DBAPIError):
+        heading, status = "Not just now", 503
+        sentence = "The database does not answer. Nothing was changed; try again in a moment."
+    else:
+        heading, status = "Something went wrong here", 500
+        sentence = "Nothing was changed. The log of this process says more."
     if "application/json" in request.headers.get("accept", ""):
-        return Response(json.dumps({"error": sentence}), 503, media_type="application/json")
-    return TEMPLATES.page(
-        "bare.html", {"heading": "Not just now", "sentence": sentence}, status=503
-    )
+        return json_answer({"error": sentence}, status=status)
+    words = {"heading": heading, "sentence": sentence}
+    return TEMPLATES.page("bare.html", words, status=status)
 
 
 def _frame(visit: Visit, said: flash.Said | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from console import accounts, passwords, sessions
 from console.errors import NotOpen
 from console.flood import Flood
 from console.listening import check
+from console.pages import audit as audit_page
 from console.passwords import Cost
 from runtime.settings import Listening
 from schema.console import Role
@@ -98,6 +99,22 @@ def test_every_answer_carries_the_policy(desk: Desk, path: str) -> None:
     assert headers["content-security-policy"].startswith("default-src 'self'; base-uri 'none'")
     assert headers["x-frame-options"] == "DENY"
     assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_mistake_of_ours_is_a_page_that_shows_and_logs_no_value(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def listed(*_: object, **__: object) -> None:
+        raise ValueError("Amara Okafor")
+
+    monkeypatch.setattr(audit_page.audit, "listed", listed)
+
+    page = desk.get("/audit")
+
+    printed = capsys.readouterr()
+    assert page.status_code == 500
+    assert page.headers["content-security-policy"]
+    assert "Amara" not in page.text + printed.out + printed.err
 
 
 # somebody has an account: everybody signs in
