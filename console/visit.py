@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
@@ -136,12 +137,12 @@ class Visit:
 
     def without(self, *names: str, **more: Any) -> str:
         """Give this page's address with some parameters left out, and others set."""
-        kept = [(k, v) for k, v in self.request.query_params.multi_items() if k not in names]
-        kept = [(k, v) for k, v in kept if k not in more and v]
-        url = self.request.url.replace_query_params()
-        query = {**dict(kept), **{k: str(v) for k, v in more.items() if v not in (None, "")}}
-        return (
-            url.path
-            if not query
-            else str(url.include_query_params(**query).replace(scheme="", netloc=""))
-        )
+        kept = [
+            (name, value)
+            for name, value in self.request.query_params.multi_items()
+            if value and name not in names and name not in more
+        ]
+        set_anew = [(name, str(value)) for name, value in more.items() if value not in (None, "")]
+        query = urlencode([*kept, *set_anew])
+        path = self.request.url.path
+        return f"{path}?{query}" if query else path

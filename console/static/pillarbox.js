@@ -30,19 +30,15 @@ function inUse(fragment) {
 function showPause() {
   if (!pauseButton) return;
   pauseButton.hidden = all("[data-live]").length === 0;
-  pauseButton.setAttribute("aria-pressed", String(paused));
-  pauseButton.textContent = paused ? "Updates paused" : "Pause updates";
+  pauseButton.textContent = paused ? "Resume updates" : "Pause updates";
 }
 
-function initStrip() {
-  document.querySelector("[data-pause]")?.addEventListener("click", () => {
-    paused = !paused;
-    keep(sessionStorage, "pillarbox-paused", paused ? "yes" : "no");
-    showPause();
-    if (!paused) refresh();
-  });
+pauseButton?.addEventListener("click", () => {
+  paused = !paused;
+  keep(sessionStorage, "pillarbox-paused", paused ? "yes" : "no");
   showPause();
-}
+  if (!paused) refresh();
+});
 
 function refresh() {
   for (const one of all("[data-live]")) window.htmx?.trigger(one, "refresh");
@@ -64,9 +60,10 @@ document.addEventListener("htmx:afterSettle", () => {
     announced.set(one.id, words);
     initAll({ scope: one });
   }
+  showPause();
 });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
-initStrip();
+showPause();
 
 // Keyboard: real focus moves, so what is marked is what a screen reader reads and Enter opens.
 

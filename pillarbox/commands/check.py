@@ -46,6 +46,8 @@ class Role(StrEnum):
 
     RELAY = "relay"
     WORKER = "worker"
+    POLLER = "poller"
+    CONSOLE = "console"
 
 
 class Wrong(Exception):
