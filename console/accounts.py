@@ -57,12 +57,15 @@ class ProgramToken:
     made_at: datetime
     made_by: str
     used_at: datetime | None
+    may_reveal: bool = False
+    """Whether what it reads holds names of people, though its role has none."""
 
     def told(self) -> Mapping[str, Any]:
         """Give it as JSON; the token itself is nowhere."""
         return {
             "name": self.name,
             "role": self.role.value,
+            "may_reveal": self.may_reveal,
             "made_at": self.made_at,
             "made_by": self.made_by,
             "used_at": self.used_at,
@@ -237,7 +240,15 @@ def tokens(connection: Connection) -> list[ProgramToken]:
     return [_token(row) for row in rows]
 
 
-def add_token(connection: Connection, name: str, *, role: Role, actor: str, now: datetime) -> str:
+def add_token(
+    connection: Connection,
+    name: str,
+    *,
+    role: Role,
+    may_reveal: bool = False,
+    actor: str,
+    now: datetime,
+) -> str:
     """Add a program, and give its token, which is kept nowhere and never shown again."""
     name = _plain_name(name)
     known = select(console_token.c.name).where(console_token.c.name == name)
@@ -246,10 +257,16 @@ def add_token(connection: Connection, name: str, *, role: Role, actor: str, now:
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     connection.execute(
         insert(console_token).values(
-            name=name, role=role.value, made_at=now, made_by=actor, token_hash=digest(token)
+            name=name,
+            role=role.value,
+            may_reveal=int(may_reveal),
+            made_at=now,
+            made_by=actor,
+            token_hash=digest(token),
         )
     )
-    _write_down(connection, "token_added", name, actor, now, after={"role": role.value})
+    given = {"role": role.value, "may_reveal": may_reveal}
+    _write_down(connection, "token_added", name, actor, now, after=given)
     return token
 
 
@@ -288,6 +305,7 @@ def _token(row: Any) -> ProgramToken:
         made_at=row.made_at,
         made_by=row.made_by,
         used_at=row.used_at,
+        may_reveal=bool(row.may_reveal),
     )
 
 

@@ -91,7 +91,12 @@ def _program(site: Site, token: str, now: datetime) -> Visitor:
     if found.used_at is None or now - found.used_at >= sessions.SEEN_EVERY:
         with site.database.transaction() as connection:
             accounts.used(connection, found.name, now)
-    return Visitor(name=f"token:{found.name}", role=found.role, way=Way.TOKEN)
+    return Visitor(
+        name=f"token:{found.name}",
+        role=found.role,
+        way=Way.TOKEN,
+        may_reveal=found.may_reveal,
+    )
 
 
 def _named_by_proxy(site: Site, connection: Connection, request: Request) -> Account | None:

@@ -68,7 +68,9 @@ console_token: Final = Table(
     Column("made_by", Text, nullable=False),
     Column("used_at", Instant),
     Column("token_hash", Text, nullable=False),
+    Column("may_reveal", Integer, nullable=False, server_default="0"),
     CheckConstraint(_one_of("role", tuple(Role)), name="role_known"),
+    CheckConstraint("may_reveal IN (0, 1)", name="may_reveal_known"),
     CheckConstraint("length(token_hash) = 64", name="token_hashed"),
 )
 """A program that may use the console, by a token that was shown once."""

@@ -17,7 +17,8 @@ CHOICES = (
     ("admin", "admin: also accounts"),
 )
 TOKEN_CHOICES = (
-    ("feed", "feed: reads the feed"),
+    ("feed", "feed: reads the feed, values left out"),
+    ("feed+names", "feed with what changed, names among it"),
     ("viewer", "viewer: reads everything"),
     ("operator", "operator: corrects and sends again"),
     ("admin", "admin: everything"),
@@ -120,16 +121,16 @@ def remove(visit: Visit) -> Response:
 def add_token(visit: Visit) -> Response:
     """Add a program, and show its token this once: on this answer, and on no page after it."""
     try:
-        name, role = visit.form.needed("program", "the program's name"), _token_role(visit)
+        name, given = visit.form.needed("program", "the program's name"), _token_role(visit)
         with visit.site.database.transaction() as connection:
             token = accounts.add_token(
-                connection, name, role=role, actor=visit.who.name, now=visit.now
+                connection, name, **given, actor=visit.who.name, now=visit.now
             )
     except NotFilled as error:
         field = "program" if error.field == "name" else error.field
         return show(visit, Problem(sentence=str(error), field=field))
     if visit.wants_json:
-        return json_answer({"name": name, "role": role.value, "token": token})
+        return json_answer({"name": name, "role": given["role"].value, "token": token})
     return show(visit, token=token)
 
 
@@ -153,11 +154,11 @@ def _role(visit: Visit) -> Given:
     return {"role": Role(text.partition("+")[0]), "may_reveal": text == "viewer+names"}
 
 
-def _token_role(visit: Visit) -> Role:
+def _token_role(visit: Visit) -> Given:
     text = visit.form.needed("program_role", "a role")
     if text not in dict(TOKEN_CHOICES):
         raise NotFilled("Choose one of the roles.", field="program_role")
-    return Role(text)
+    return {"role": Role(text.partition("+")[0]), "may_reveal": text == "feed+names"}
 
 
 routes = [

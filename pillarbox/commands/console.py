@@ -202,11 +202,18 @@ def _password(*, stdin: bool) -> str:
 
 
 @token.command("add")
-def token_add(name: Program, role: ProgramRole, as_json: AsJson = False) -> None:
+def token_add(
+    name: Program,
+    role: ProgramRole,
+    names: Annotated[
+        bool, typer.Option("--names", help="What it reads of the feed may hold names of people.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Make a token for a program. It is printed once and kept nowhere."""
     made = _changed(
         lambda connection, now: accounts.add_token(
-            connection, name, role=role, actor=actor(), now=now
+            connection, name, role=role, may_reveal=names, actor=actor(), now=now
         )
     )
     if as_json:
