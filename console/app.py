@@ -15,7 +15,17 @@ from starlette.staticfiles import StaticFiles
 
 from console.guard import Guard
 from console.page import page, problem_page
-from console.pages import accounts, audit, feed, health, overview, quota, sign_in
+from console.pages import (
+    accounts,
+    audit,
+    dead_letters,
+    feed,
+    health,
+    overview,
+    quota,
+    records,
+    sign_in,
+)
 from console.site import Site
 from console.visit import Visit
 from schema.console import Role
@@ -27,6 +37,8 @@ PAGES: Sequence[Route] = (
     *overview.routes,
     *quota.routes,
     *health.routes,
+    *records.routes,
+    *dead_letters.routes,
     *audit.routes,
     *accounts.routes,
     *feed.routes,

@@ -282,7 +282,7 @@ def _not_done(visit: Visit, problem: Problem) -> Response:
 
 
 def _problem(error: Exception) -> Problem:
-    field = error.field if isinstance(error, ConsoleProblem) else None
+    field = error.field if isinstance(error, ConsoleProblem | InvalidEvent) else None
     return Problem(sentence=str(error), field=field)
 
 

@@ -67,7 +67,7 @@ def find(
         return []
     by_id = _by_id(connection, what)
     if by_id:
-        return _named(connection, by_id[:limit], contracts, now)
+        return with_names(connection, by_id[:limit], contracts, now)
     hits: list[Hit] = []
     for destination, contract in contracts.items():
         ids = mirror.search(connection, destination, words.split(what), limit=limit)
@@ -99,7 +99,7 @@ def names_of(
     now: datetime,
 ) -> dict[int, Mirrored]:
     """Read who the people behind some records are, by the records' ids."""
-    hits = _named(connection, records, contracts, now)
+    hits = with_names(connection, records, contracts, now)
     return {
         hit.record.id: hit.mirrored
         for hit in hits
@@ -118,12 +118,13 @@ def _by_id(connection: Connection, what: str) -> list[Record]:
     return [one for one in store.by_source(connection, key.source_id) if one.key == key]
 
 
-def _named(
+def with_names(
     connection: Connection,
     records: Sequence[Record],
     contracts: Mapping[str, Contract],
     now: datetime,
 ) -> list[Hit]:
+    """Give records with whom they are about, as far as the mirror knows."""
     hits = [
         Hit(record=one, destination=one.destination, remote_id=one.remote_id) for one in records
     ]

@@ -65,15 +65,15 @@ ASIDE = {
 }
 
 NEXT = {
-    Reason.REFUSED: "Correct the data in the local system; the newer change is sent by itself.",
-    Reason.INVALID_HERE: "Correct the data in the local system; the newer change is sent by itself.",
+    Reason.REFUSED: "Correct it here, or in the local system, whose newer change is sent by itself.",
+    Reason.INVALID_HERE: "Correct it here, or in the local system, whose newer change is sent by itself.",
     Reason.VOID_FIRST: "Void the claim that stands, then declare again.",
     Reason.SAME_PERSON_TWICE: "Find which of the two local records is right, and link the other.",
     Reason.RELINKED: "Say which participant is right: link it again, or take the old record on.",
-    Reason.CONFLICT: "Compare both sides; send a newer change, or leave theirs.",
+    Reason.CONFLICT: "Compare both sides; then send ours, or accept theirs.",
     Reason.DOES_NOT_SETTLE: "Compare both sides; something there changes it back.",
     Reason.EXHAUSTED: "Look at the last answers below; when the API is well, change it again.",
-    Reason.UNCONFIRMED: "Ask the school; the API takes this change from nobody else.",
+    Reason.UNCONFIRMED: "Ask the school: the API takes this change from nobody else. Then wait again, or discard.",
 }
 
 

@@ -1,0 +1,153 @@
+"""Problems and people on pages: from the group to the letter to what comes of a person's word."""
+
+import pytest
+
+from runtime.database import Database
+from schema.states import RecordState
+from tests.console.test_door import people, sign_in
+from tests.desk.test_deeds import REFUSED, in_conflict, refused
+from tests.integration.test_delivery import declared, known
+from tests.support.builders import PERSON
+from tests.support.desk import Desk, a_site
+from tests.support.inbox import Inbox, Lists, a_person
+from tests.support.outbox import Outbox
+
+__all__ = ["known"]  # the fixture
+
+
+@pytest.fixture
+def desk(known: Outbox, database: Database) -> Desk:
+    """The console on that database, by that clock."""
+    return Desk(a_site(database, known.clock))
+
+
+def test_a_person_goes_from_the_group_to_the_letter_and_corrects_it(
+    known: Outbox, desk: Desk
+) -> None:
+    record = refused(known)
+    [group] = desk.read("/problems")
+
+    assert f"/problems/list?group={group['group']}" in desk.get("/problems").text
+    assert f"/problems/{record.id}" in desk.get(f"/problems/list?group={group['group']}").text
+    letter = desk.get(f"/problems/{record.id}").text
+    assert "reason: is not right" in letter
+    assert f"PUT /participants/{PERSON}/defer" in letter
+    assert "Refused, and set aside for a person" in letter
+    form = desk.get(f"/problems/{record.id}/correct").text
+    assert '<option value="parental-leave" selected>' in form
+    assert '<option value="career-break">' in form
+
+    typed = {"seen": record.revision, "reason": "career-break"}
+    wrong = desk.post(f"/problems/{record.id}/correct", typed)
+    assert (wrong.status_code, "Enter why it is corrected." in wrong.text) == (422, True)
+    assert '<option value="career-break" selected>' in wrong.text
+    invalid = desk.post(
+        f"/problems/{record.id}/correct", {**typed, "reason": "holiday", "why": "?"}
+    )
+    assert (invalid.status_code, "must be one of" in invalid.text) == (422, True)
+    assert known.record() == record
+    done = desk.post(f"/problems/{record.id}/correct", {**typed, "why": "the school rang"})
+    assert (done.status_code, done.headers["location"]) == (303, f"/problems/{record.id}")
+    known.run()
+    assert known.api.people[PERSON]["training_status"] == "deferred"
+    assert "robin, dead letter corrected: the school rang" in desk.get(f"/people/{record.id}").text
+
+
+def test_who_comes_second_is_told_and_changes_nothing(known: Outbox, desk: Desk) -> None:
+    record = refused(known)
+    fields = {"seen": record.revision, "discard_reason": "a mistake"}
+    assert desk.post(f"/problems/{record.id}/discard", fields).status_code == 303
+    again = desk.post(f"/problems/{record.id}/discard", fields)
+
+    assert again.status_code == 422
+    assert "it waits for no person" in again.text
+    assert "Restore" in desk.get(f"/problems/{record.id}").text
+    assert "a mistake" in desk.get("/problems/discarded").text
+    assert desk.post(f"/problems/{record.id}/restore").status_code == 303
+    assert known.record().state is RecordState.DEAD
+
+
+def test_every_word_of_the_desk_has_its_button(known: Outbox, desk: Desk) -> None:
+    conflict = in_conflict(known)
+    page = desk.get(f"/problems/{conflict.id}").text
+    for deed in ("replay", "look", "send-ours", "accept-theirs", "discard", "override", "say"):
+        assert f'action="/problems/{conflict.id}/{deed}"' in page, deed
+    seen = {"seen": conflict.revision}
+    again = desk.post(f"/problems/{conflict.id}/replay", seen, accept="application/json")
+    assert again.json()["goes_on"] is False
+    assert desk.post(f"/problems/{conflict.id}/override", seen).status_code == 422, "without a why"
+    assert known.record().state is RecordState.DEAD
+    desk.post(f"/problems/{conflict.id}/say", {"owner": "ines", "note": "ring them"})
+    assert [one["owner"] for one in desk.read("/problems/list?owner=ines")] == ["ines"]
+    sent = desk.post(f"/problems/{conflict.id}/send-ours", seen, accept="application/json")
+    assert sent.status_code == 200
+    assert known.record().state is RecordState.WAITING
+
+
+def test_lists_keep_their_filters_in_the_address_and_come_as_files(
+    known: Outbox, desk: Desk
+) -> None:
+    record = refused(known)
+    known.api.then(REFUSED)
+    known.emit(declared())
+    known.run()
+
+    assert len(desk.read("/problems/list")) == 2
+    assert [one["key"] for one in desk.read("/problems/list?operation=declare")] == [
+        "declaration:E-1:started:1"
+    ]
+    file = desk.get("/problems/list?operation=defer&format=csv")
+    assert file.headers["content-type"].startswith("text/csv")
+    assert file.text.splitlines()[1].startswith(f"{record.id},enrolment:E-1,")
+    assert desk.get("/problems/list?age=long").status_code == 422
+    assert "/bulk/new?operation=declare" in desk.get("/problems/list?operation=declare").text
+
+
+def test_a_viewer_looks_and_sees_nobodys_name_and_changes_nothing(
+    known: Outbox, desk: Desk, database: Database
+) -> None:
+    record = refused(known)
+    read_people(known, database)
+    assert "Jane Smith" in desk.get("/people?q=smith").text
+    people(desk)
+    viewer = Desk(desk.site)
+    sign_in(viewer, "vic")
+
+    for page in (f"/people/{record.id}", f"/problems/{record.id}", "/people?q=smith"):
+        for text in (viewer.get(page).text, str(viewer.read(page))):
+            assert "Jane" not in text
+            assert "1234567" not in text
+    assert viewer.post(f"/problems/{record.id}/replay").status_code == 403
+    assert f'action="/problems/{record.id}/replay"' not in viewer.get(f"/problems/{record.id}").text
+
+
+@pytest.mark.parametrize("what", ["Smith", "jane sm", "1234567", "jane@school.org", PERSON, "E-1"])
+def test_somebody_is_found_by_whatever_is_known_of_him(
+    known: Outbox, desk: Desk, database: Database, what: str
+) -> None:
+    read_people(known, database)
+
+    [found] = desk.read(f"/people?q={what}")
+    assert (found["key"], found["name"], found["trn"]) == ("enrolment:E-1", "Jane Smith", "1234567")
+    assert "In step" in found["verdict"]
+    page = desk.get(f"/people/{found['id']}").text
+    assert "first read from participants" in page
+    assert "there" in page
+
+
+def test_who_is_not_known_is_said_to_be_nobody(known: Outbox, desk: Desk) -> None:
+    assert desk.read("/people?q=Miller") == []
+    assert "Nobody found" in desk.get("/people?q=Miller").text
+    assert desk.get("/people/999").status_code == 404
+    assert desk.get("/problems/999").status_code == 404
+
+
+def read_people(known: Outbox, database: Database) -> None:
+    """Let the mirror read Jane Smith."""
+    lists = Lists()
+    inbox = Inbox(database, known.contract, lists, clock=known.clock)
+    row = a_person(known.clock.now(), name="Jane Smith", email="jane@school.org")
+    row["attributes"]["teacher_reference_number"] = "1234567"
+    lists.put("/participants", row)
+    known.wait(minutes=5)
+    inbox.poll("participants")
