@@ -242,6 +242,18 @@ def test_a_wrong_password_is_one_line_that_does_not_hold_what_was_typed(desk: De
     ]
 
 
+def test_a_form_that_was_not_accepted_says_so_above_and_at_its_field(desk: Desk) -> None:
+    people(desk)
+
+    page = sign_in(desk, "ada", password="wrong but long")
+
+    assert page.status_code == 422
+    assert '<a href="#password">That name and password do not belong together.</a>' in page.text
+    assert 'id="password-error"' in page.text
+    assert 'value="ada"' in page.text
+    assert "wrong but long" not in page.text
+
+
 def test_who_tries_too_often_has_to_wait_even_with_the_right_password(
     desk: Desk, clock: HandClock
 ) -> None:
