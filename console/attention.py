@@ -51,6 +51,7 @@ class Anchor(StrEnum):
     FULL_SYNC_LATE = "full-sync-late"
     BRAKED = "braked"
     ROWS_HELD = "rows-held"
+    HANDLER_HELD = "handler-held"
     PROCESS_MISSING = "process-missing"
     NOBODY_AT_WORK = "nobody-at-work"
     NOT_CONFIGURED = "not-configured"
@@ -202,6 +203,17 @@ def reading(read: Mapping[str, Any], now: datetime) -> list[Alert]:
         line = f"{read['held_rows']} rows could not be read; see `pillarbox polls held`"
         alerts.append(Alert(anchor=Anchor.ROWS_HELD, line=line))
     return alerts
+
+
+def handlers(standing_still: Iterable[tuple[str, str | None]]) -> list[Alert]:
+    """Name the handlers of the feed that wait for a person: each with its error, or without a start."""
+    return [
+        Alert(
+            anchor=Anchor.HANDLER_HELD,
+            line=f"{name} is told nothing of the feed: {why or 'nobody has said where it begins'}",
+        )
+        for name, why in standing_still
+    ]
 
 
 def _trouble(source: Mapping[str, Any], trouble: str, now: datetime) -> Alert:

@@ -147,6 +147,15 @@ PAGES: Mapping[Anchor, Page] = {
         do="Usually the API has changed: a new version of the contract is needed. Once a row can be read, "
         "the next reading clears it.",
     ),
+    Anchor.HANDLER_HELD: Page(
+        title="A handler of the feed stands still",
+        means="A local program is told nothing any more: its handler failed for more than an hour, what it "
+        "had not read is not kept any more, or nobody has said where it begins. All others go on.",
+        look="`pillarbox feed subscribers` shows where it is and the class and line of its error.",
+        do="Mend it, then `pillarbox feed resume NAME`. Where one piece of news is at fault, `pillarbox feed "
+        "skip NAME --reason`. Where its place is lost or there is none, `feed resume NAME --everything`. "
+        "One that there is no more: `pillarbox feed forget NAME --reason`.",
+    ),
     Anchor.PROCESS_MISSING: Page(
         title="Every process of a kind is missing",
         means="Each of them has given no sign of life for 35 seconds. What they held is taken over when "

@@ -18,6 +18,7 @@ from console.plain import seconds
 from console.quotas import fill_json, gates_json
 from console.site import Site
 from gateway.errors import QuotaUnavailable
+from inbox import places
 from outbox import bindings, entries, gates, rebind, tallies
 from outbox.tallies import Tally
 from records import counts
@@ -115,6 +116,9 @@ def _destination(
         *attention.writes_held(one.name, held),
         *attention.waiting_long(longest, now),
         *attention.reading(read, now),
+        *attention.handlers(
+            (place.name, place.error) for place in places.standing_still(connection, one.name)
+        ),
     ]
     told = _told(alerts)
     return {

@@ -77,6 +77,16 @@ def all_of(connection: Connection, destination: str) -> list[Place]:
     return [_place(row) for row in rows.mappings()]
 
 
+def standing_still(connection: Connection, destination: str) -> list[Place]:
+    """Read the handlers that wait for a person: held, or with nowhere to begin."""
+    query = select(subscriber).where(
+        subscriber.c.destination == destination,
+        or_(subscriber.c.held_at.is_not(None), subscriber.c.position.is_(None)),
+    )
+    rows = connection.execute(query.order_by(subscriber.c.name))
+    return [_place(row) for row in rows.mappings()]
+
+
 def due(connection: Connection, destination: str, now: datetime) -> list[str]:
     """Name the handlers that have something to read and may be called now."""
     end = func.coalesce(

@@ -252,6 +252,8 @@ def test_a_handler_that_stands_still_is_shown_and_moved_on_with_a_reason(
     text = desk.get("/feed").text
     assert "ValueError at handlers.py:12 (20 in a row)" in text
     assert ">held<" in text.replace(" ", "").replace("\n", "")
+    lit = str(desk.read("/")["attention"])
+    assert "roster is told nothing of the feed: ValueError at handlers.py:12" in lit
     [shown] = desk.read("/feed/subscribers")
     assert (shown["state"], shown["unread"], shown["stuck_at"]) == ("held", 2, "1")
 

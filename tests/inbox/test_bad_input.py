@@ -118,7 +118,11 @@ def test_an_attribute_that_nobody_knows_is_mirrored_and_told(hundred: Hundred) -
 @pytest.mark.parametrize("body", [None, [], "text", 7, {"data": "x"}, {"rows": []}])
 def test_a_page_that_is_none_moves_nothing_and_says_so(hundred: Hundred, body: Json) -> None:
     inbox = hundred.inbox
-    inbox.answer = lambda request, now: body
+
+    def none(request: Request, now: datetime) -> Json:
+        return body
+
+    inbox.answer = none
 
     assert inbox.poll("participants") is Ended.NOT_NOW
 
