@@ -22,9 +22,13 @@ MARKUP = "<script>document.title = 'owned'</script><img src=x onerror=\"document
 """What an API's answer may hold; on a page it is text."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Chromium; skips where there is none, and says what would help."""
+    """Chromium; skips where there is none, and says what would help.
+
+    It ends with this folder's tests: while it is there an event loop runs in this thread, and no other
+    test could run one.
+    """
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("there is no chromium here; install the package chromium")
@@ -37,7 +41,7 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Outbox]:
     """A database with a record that is in step, one that was refused, and one that waits."""
     file = tmp_path_factory.mktemp("browser") / "pillarbox.db"
@@ -47,7 +51,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
     database.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def desk(world: Outbox) -> Iterator[str]:
     """The address of a console on that world."""
     serving = Serving(a_site(world.database, world.clock), take("127.0.0.1", 0))
