@@ -12,8 +12,11 @@ from typing import Any
 
 from console.quotas import gate_line
 from console.views import ago
+from outbox.dating import Claim
+from outbox.leading import leads
 from outbox.standing import Gate
 from records.counts import Number, Waiting
+from schema.days import london_day
 from schema.states import GateReason, RecordState
 
 RUNBOOK = "docs/how-to/runbook.md"
@@ -27,8 +30,9 @@ LONG = timedelta(hours=24)
 MOST_NAMED = 10
 """How many of them are named; of a hundred more the next ten say nothing new."""
 
-SOON = timedelta(days=7)
-"""Inside this time before the cut-off of its statement a claim leads its lane and is named."""
+
+A_MOMENT = timedelta(microseconds=1)
+"""A cut-off is the midnight that ends its day."""
 
 
 class Anchor(StrEnum):
@@ -107,6 +111,25 @@ def not_folded(since: datetime | None, now: datetime) -> list[Alert]:
     waited = ago(now - since)
     line = f"entries wait to be folded since {waited}; is a relay at work?"
     return [Alert(anchor=Anchor.NOT_FOLDED, line=line)]
+
+
+def near_cut_off(claims: Iterable[Claim], now: datetime) -> list[Alert]:
+    """Name the claims that lead their lane, the nearest cut-off first; at most a handful."""
+    near = [one for one in claims if leads(one.cut_off, now)]
+    lines = [
+        f"{one.key} must be accepted by {london_day(one.cut_off - A_MOMENT):%d %B} "
+        f"({days_left(one.cut_off, now)}): {_words(one.reason or one.state)}"
+        for one in near[:MOST_NAMED]
+    ]
+    if len(near) > MOST_NAMED:
+        lines.append("more claims are near their cut-off")
+    return [Alert(anchor=Anchor.CUT_OFF, line=line) for line in lines]
+
+
+def days_left(cut_off: datetime, now: datetime) -> str:
+    """Say how many days are left, the last one included in none."""
+    days = (london_day(cut_off - A_MOMENT) - london_day(now)).days
+    return "today" if days == 0 else "tomorrow" if days == 1 else f"{days} days left"
 
 
 def shut(gates: Iterable[Gate], now: datetime) -> list[Alert]:

@@ -147,6 +147,12 @@ GAUGES = (
         read=_under("reasons"),
     ),
     Gauge(
+        name="pillarbox_claims_near_cut_off",
+        help="Claims not accepted within seven days of their statement's cut-off; counted up to 20.",
+        labels=("destination",),
+        read=_of_each(lambda one: [((), sum(claim["leads"] for claim in one["claims"]))]),
+    ),
+    Gauge(
         name="pillarbox_lane_waiting",
         help="Records of a lane that wait, later or now; counted up to 1,000.",
         labels=("destination", "lane"),

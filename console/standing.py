@@ -19,7 +19,9 @@ from console.quotas import fill_json, gates_json
 from console.site import Site
 from gateway.errors import QuotaUnavailable
 from inbox import places
-from outbox import bindings, entries, gates, rebind, tallies
+from outbox import bindings, dating, entries, gates, rebind, tallies
+from outbox.dating import Claim
+from outbox.leading import leads
 from outbox.tallies import Tally
 from records import counts
 from records.counts import Number, Waiting
@@ -27,6 +29,9 @@ from runtime import redis as runtime_redis
 from runtime.processes import MISSING_AFTER, all_beats
 from runtime.settings import Destination
 from schema.states import Span
+
+MOST_CLAIMS = 20
+"""How many claims are listed, the nearest cut-off first."""
 
 LONGEST_SHOWN = 10
 """How many of the longest waiting are listed."""
@@ -108,7 +113,9 @@ def _destination(
     stands = bindings.standing(connection, one.name)
     held = rebind.held_words(connection, one.name, now)
     read = pollers.told(connection, one.name, site.contracts[one.name], site.settings, now)
+    claims = dating.claims(connection, one.name, limit=MOST_CLAIMS)
     alerts = [
+        *attention.near_cut_off(claims, now),
         *attention.aside(numbers),
         *attention.not_folded(unfolded, now),
         *attention.redis_away(quota is None),
@@ -141,6 +148,7 @@ def _destination(
         "live_since": None if stands is None else stands.live_since,
         "held": held,
         "looked_up": _looked_up(rebind.progress(connection, one.name, now)),
+        "claims": [_claim(claim, now) for claim in claims],
         "reading": read,
         "attention": [alert["line"] for alert in told],
         "alerts": told,
@@ -160,6 +168,19 @@ def _waiting(one: Waiting, now: datetime) -> dict[str, Any]:
         "waits_s": seconds(now - one.since),
         "state": one.state.value,
         "reason": one.reason,
+        "waits_for": one.waits_for,
+    }
+
+
+def _claim(one: Claim, now: datetime) -> dict[str, Any]:
+    return {
+        "key": str(one.key),
+        "source_id": one.key.source_id,
+        "cut_off": one.cut_off,
+        "left": attention.days_left(one.cut_off, now),
+        "leads": leads(one.cut_off, now),
+        "state": one.state.value,
+        "reason": None if one.reason is None else one.reason.value,
         "waits_for": one.waits_for,
     }
 

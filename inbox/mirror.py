@@ -333,6 +333,18 @@ def count(connection: Connection, destination: str, source: str) -> int:
     ).scalar_one()
 
 
+def contents(connection: Connection, destination: str, source: str) -> list[Mapping[str, Json]]:
+    """Read what every thing of a small source that is there was last read as."""
+    rows = connection.execute(
+        select(remote_record.c.content).where(
+            remote_record.c.destination == destination,
+            remote_record.c.source == source,
+            remote_record.c.gone_since.is_(None),
+        )
+    )
+    return list(rows.scalars())
+
+
 def known_anywhere(
     connection: Connection, destination: str, sources: Sequence[str], ids: Sequence[str]
 ) -> set[str]:

@@ -51,6 +51,7 @@ def from_row(row: Sequence[Any]) -> Record:
         _aside_at,
         lane,
         due_at,
+        _cut_off,
         waits_for,
         role,
         remote_id,

@@ -28,6 +28,7 @@ from sqlalchemy import (
     false,
     func,
     literal_column,
+    null,
     or_,
     select,
     text,
@@ -147,9 +148,13 @@ def _read_others(dialect: str) -> Prepared:
 _HELD = update(record).where(
     record.c.id == bindparam("held_id"), record.c.token == bindparam("held_token")
 )
-_WRITTEN = {one.name: f"new_{one.name}" for one in record.c if one.name not in {*KEY, "id"}}
+_WRITTEN = {
+    one.name: f"new_{one.name}" for one in record.c if one.name not in {*KEY, "id", "cut_off"}
+}
 UPDATE_HELD = _HELD.values({name: bindparam(parameter) for name, parameter in _WRITTEN.items()})
-"""Writes all of a record that may change, under its lease."""
+UPDATE_HELD = UPDATE_HELD.values(cut_off=null())
+"""Writes all of a record that may change, under its lease. A date that it had is forgotten: what is asked
+for may be something else by now, and what still has one gets it again; see `outbox.dating`."""
 
 _ours = binding.c.generation == bindparam("held_generation")
 _OURS = select(binding.c.generation).where(

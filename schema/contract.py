@@ -111,6 +111,12 @@ def _cannot_restate(record: Record, field: str, value: Json, reason: str | None)
     raise InvalidEvent(field, "cannot be sent again from here; emit an event that asks for it")
 
 
+def _no_date(
+    record: Record, kin: Sequence[Record], dates: Sequence[Mapping[str, Json]], now: datetime
+) -> datetime | None:
+    return None
+
+
 class Unreadable(Exception):
     """A 2xx answer that does not say what the contract says it would. Carries no content of it."""
 
@@ -150,6 +156,15 @@ class Contract:
     restate: Callable[[Record, str, Json, str | None], Event] = _cannot_restate
     """The event that asks for a field's value anew, with a reason where one is needed: "send ours".
     Raises `InvalidEvent` where no event can."""
+
+    dates_from: str | None = None
+    """The source whose rows say until when what is asked for counts; None where nothing has a date."""
+
+    cut_off: Callable[
+        [Record, Sequence[Record], Sequence[Mapping[str, Json]], datetime], datetime | None
+    ] = _no_date
+    """Until when a record must be accepted, by the contents of the rows of `dates_from`:
+    `cut_off(record, kin, dates, now)`; None where it does not matter, or nobody knows."""
 
     def family(self, key: RecordKey) -> str:
         """Give the key of the record that heads the family, as text."""

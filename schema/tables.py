@@ -268,6 +268,7 @@ record: Final = Table(
     Column("aside_at", Instant),
     Column("lane", Text, nullable=False, server_default=Lane.LIVE),
     Column("due_at", Instant),
+    Column("cut_off", Instant),
     Column("waits_for", Text),
     Column("role", Text),
     Column("remote_id", Text),
@@ -382,6 +383,17 @@ Index(
     postgresql_where=text(_OPEN),
     sqlite_where=text(_OPEN),
 )  # status: how many wait and why, counted no further than is shown; who waits longest
+
+
+_OPEN_PART = "part <> '' AND state <> 'in_step'"
+Index(
+    "record_cut_off",
+    record.c.destination,
+    record.c.cut_off,
+    record.c.id,
+    postgresql_where=text(_OPEN_PART),
+    sqlite_where=text(_OPEN_PART),
+)  # claims not yet accepted, the next cut-off first; records that are no part of another are not in it
 
 
 mapping: Final = Table(

@@ -36,6 +36,7 @@ class RelayLoop:
         self.relays: list[Relay] = [wiring.relay(one) for one in wiring.settings.destinations]
         self._upkeep = wiring.upkeep()
         self._tallying = wiring.tallying()
+        self._dating = [wiring.dating(one) for one in wiring.settings.destinations]
         self._round_at = time.monotonic()
         self._rounds = 0
         self._dispatched = 0
@@ -66,6 +67,8 @@ class RelayLoop:
         self._rounds += 1
         self._upkeep.step()
         self._tallying.step()
+        for dating in self._dating:
+            dating.step()
         return done
 
     def _progress(self) -> dict[str, float | int | str]:

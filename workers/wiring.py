@@ -18,12 +18,13 @@ from gateway.answers import Answer, Failure, outcome
 from gateway.client import Client, usable_key
 from gateway.errors import GatewayError
 from gateway.registry import contract_named
-from inbox import requests, retention
+from inbox import mirror, requests, retention
 from inbox.pacing import Pacing, pacing_of
 from inbox.poll import Reader
 from inbox.settling import Fates, Teller
 from outbox import attempts, bindings, entries, fates
 from outbox.bindings import Binding
+from outbox.dating import Dating
 from outbox.delivery import Deliverer, MakeCall
 from outbox.gates import Gates
 from outbox.rebind import held_words
@@ -39,6 +40,7 @@ from runtime.database import Database
 from runtime.errors import InvalidSettings, NotOurs, RedisAway
 from runtime.settings import Destination, Settings
 from schema.contract import Contract
+from schema.fingerprint import Json
 from schema.keys import EntryId
 from schema.outcomes import Came, Outcome
 from schema.plans import Call
@@ -224,6 +226,21 @@ class Wiring:
             clock=self.clock,
             destinations=[one.name for one in self.settings.destinations],
             counting={Tallied.CALL: attempts.by_minute, Tallied.READ: requests.by_minute},
+        )
+
+    def dating(self, destination: Destination) -> Dating:
+        """What dates the claims of a destination, by its statements as last read."""
+        contract = self.contract(destination)
+
+        def dates(connection: Connection) -> Sequence[Mapping[str, Json]]:
+            return mirror.contents(connection, destination.name, contract.dates_from or "")
+
+        return Dating(
+            database=self.database,
+            clock=self.clock,
+            contract=contract,
+            destination=destination.name,
+            dates=dates,
         )
 
     def gates(self, destination: Destination) -> Gates:

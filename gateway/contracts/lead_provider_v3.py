@@ -6,11 +6,12 @@ which of it is version 3. Paths are relative to a base URL that ends in `/api/v3
 
 from gateway.contracts.lead_provider.agreement import agrees
 from gateway.contracts.lead_provider.asks import asks
+from gateway.contracts.lead_provider.cut_offs import cut_off
 from gateway.contracts.lead_provider.planning import plan, steps
 from gateway.contracts.lead_provider.reading import read
 from gateway.contracts.lead_provider.restating import restate
 from gateway.contracts.lead_provider.rules import RULES
-from gateway.contracts.lead_provider.sources import sources
+from gateway.contracts.lead_provider.sources import STATEMENTS, sources
 from gateway.contracts.lead_provider.terms import KINDS, OPERATIONS, as_text
 from schema.contract import Contract
 from schema.record import Record
@@ -56,4 +57,6 @@ CONTRACT = Contract(
     steps=steps,
     sources=sources,
     restate=restate,
+    dates_from=STATEMENTS.name,
+    cut_off=cut_off,
 )
