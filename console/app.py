@@ -24,6 +24,7 @@ from console.pages import (
     overview,
     quota,
     records,
+    rules,
     sign_in,
 )
 from console.site import Site
@@ -36,6 +37,7 @@ PAGES: Sequence[Route] = (
     *sign_in.routes,
     *overview.routes,
     *quota.routes,
+    *rules.routes,
     *health.routes,
     *records.routes,
     *dead_letters.routes,

@@ -409,3 +409,13 @@ def by_minute(
     return count_by_minute(
         connection, attempt.c.marked_at, attempt.c.outcome, here, since=since, until=until
     )
+
+
+def unanswered(connection: Connection, destination: str, *, before: datetime) -> int:
+    """Count the calls marked *before* then that have no outcome; only open ones are looked at."""
+    query = select(func.count()).where(
+        attempt.c.outcome.is_(None),
+        attempt.c.destination == destination,
+        attempt.c.marked_at < before,
+    )
+    return connection.execute(query).scalar_one()

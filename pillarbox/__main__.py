@@ -37,6 +37,7 @@ COMMANDS = {
     "quota": "quota",
     "status": "status",
     "check": "check",
+    "rules": "rules",
     "destination": "destination",
     "config": "config",
     "db": "db",

@@ -1,14 +1,14 @@
 """Say until when a claim counts, and find the open ones by that.
 
-Revision: 0012, after: 0011
+Revision: 0013, after: 0012
 
 A relay fills the dates in, from the statements that were read.
 """
 
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
