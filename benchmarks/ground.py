@@ -17,11 +17,10 @@ import urllib.request
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import psycopg
@@ -122,12 +121,13 @@ class Statements:
     def __init__(self, engine: Engine) -> None:
         self.texts: list[str] = []
         self.commits = 0
+        psycopg.Cursor.execute = cast(Any, _noting)
         event.listen(engine, "checkout", self._checked_out)
         event.listen(engine, "commit", self._committed)
 
     def _checked_out(self, connection: Any, *_: object) -> None:
         # At the driver, so that no layer above can pass by the count.
-        connection.cursor_factory = partial(_CountingCursor, self.texts)
+        connection.noted = self.texts
 
     def _committed(self, _connection: object) -> None:
         self.commits += 1
@@ -140,18 +140,15 @@ class Statements:
         return found
 
 
-class _CountingCursor(psycopg.Cursor[Any]):
-    """A cursor that notes what it executes."""
+_EXECUTE: Any = psycopg.Cursor.execute
 
-    def __init__(self, texts: list[str], *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._texts = texts
 
-    def execute(self, query: Any, *arguments: Any, **options: Any) -> "_CountingCursor":
-        """Note the statement and pass it on."""
-        self._texts.append(str(query))
-        super().execute(query, *arguments, **options)
-        return self
+def _noting(cursor: psycopg.Cursor[Any], query: Any, *arguments: Any, **options: Any) -> Any:
+    """Execute a statement, and note it where its connection is counted: on every kind of cursor."""
+    texts: list[str] | None = getattr(cursor.connection, "noted", None)
+    if texts is not None:
+        texts.append(str(query))
+    return _EXECUTE(cursor, query, *arguments, **options)
 
 
 # Redis
