@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from starlette.requests import Request
 
-from console import accounts, passwords, sessions
+from console import accounts, door, passwords, sessions
 from console.errors import NotOpen
 from console.flood import Flood
 from console.listening import check
 from console.pages import audit as audit_page
 from console.passwords import Cost
+from console.visit import Visitor
 from runtime.settings import Listening
 from schema.console import Role
 from schema.tables import audit
@@ -351,6 +353,11 @@ def test_who_may_reveal_names_does_so_for_a_few_minutes_and_it_is_written_down(
 
     assert done.headers["location"] == "/audit"
     assert trail(desk)[-1] == ("vic", "revealed", "enrolment:E-1", None)
+    until = clock.now() + timedelta(minutes=5)
+    vic = signed_in(desk)
+    assert vic.sees("enrolment:E-1", until - timedelta(seconds=1))
+    assert not vic.sees("enrolment:E-1", until)
+    assert not vic.sees("enrolment:E-2", clock.now())
 
 
 def test_who_may_not_reveal_names_does_not(desk: Desk) -> None:
@@ -407,6 +414,12 @@ def people(desk: Desk) -> None:
                 actor="test",
                 now=desk.site.clock.now(),
             )
+
+
+def signed_in(desk: Desk) -> Visitor:
+    headers = [(b"cookie", f"pillarbox={desk.cookies['pillarbox']}".encode())]
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": headers, "app": desk.app}
+    return door.who(desk.site, Request(scope), desk.site.clock.now())
 
 
 def everybody(desk: Desk) -> list[accounts.Account]:
