@@ -65,8 +65,9 @@ def _in_lanes(name: str) -> Callable[[Told, object], Iterable[Sample]]:
 
 
 def _used(one: Told) -> Iterable[Sample]:
-    lanes = {} if one["quota"] is None else one["quota"]["lanes"]
-    return (((lane,), of["used"]) for lane, of in lanes.items())
+    if one["quota"] is None:
+        return ()
+    return (((lane,), of["used"]) for lane, of in one["quota"]["lanes"].items())
 
 
 def _gates(one: Told) -> Iterable[Sample]:

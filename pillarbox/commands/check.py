@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from console import health
 from outbox import bindings
 from outbox.rebind import held_words
 from pillarbox.commands.common import (
@@ -19,12 +20,12 @@ from pillarbox.commands.common import (
     settings,
     stdout,
 )
+from pillarbox.desk import site_of
 from pillarbox.world import SANDBOX_BINDING
 from runtime import migrations
 from runtime import redis as runtime_redis
 from runtime.database import shown
 from runtime.errors import InvalidSettings, RuntimeProblem
-from runtime.processes import MISSING_AFTER, all_beats
 from runtime.settings import Destination, Settings
 from workers.wiring import Wiring, address_of
 
@@ -66,7 +67,10 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Look at everything the work needs. Exits 3 when something cannot be reached, 6 when a
-    process is missing."""
+    process is missing, or stands still.
+
+    Example: pillarbox check --role worker
+    """
     found = settings()
     wiring = Wiring.build(found)
     lines = [
@@ -200,13 +204,7 @@ def _writes(wiring: Wiring, one: Destination) -> str:
 def _role(wiring: Wiring, role: Role) -> str:
     wiring.database.check()
     migrations.require(wiring.database)
-    now = wiring.clock.now()
-    with wiring.database.reading() as connection:
-        alive = [
-            beat
-            for beat in all_beats(connection)
-            if beat.role == role and now - beat.beat_at <= MISSING_AFTER
-        ]
-    if not alive:
-        raise Wrong(f"no {role} is at work on this database; start `pillarbox {role}`")
-    return f"{len(alive)} at work"
+    try:
+        return health.working(site_of(wiring), role)
+    except health.Degraded as error:
+        raise Wrong(str(error)) from None

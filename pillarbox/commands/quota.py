@@ -41,7 +41,10 @@ def add_to(root: typer.Typer) -> None:
 
 @app.command()
 def show(destination: Of = "default", as_json: AsJson = False) -> None:
-    """Show how full the rolling window is, by lane, and every gate that is shut."""
+    """Show how full the rolling window is, by lane, and every gate that is shut.
+
+    Example: pillarbox quota show --json
+    """
     found = settings()
     one = chosen(found, destination)
     wiring = wired(found)
@@ -103,7 +106,8 @@ def pause(
 ) -> None:
     """Stop all calls to a destination; what is due waits, at no cost.
 
-    Over a pause that ends later it changes nothing; resume first.
+    Over a pause that ends later it changes nothing; resume first. Example:
+    pillarbox quota pause --for 10m --reason "the API is being upgraded"
     """
     found = settings()
     one = chosen(found, destination)
@@ -139,7 +143,7 @@ def resume(
 ) -> None:
     """End a pause, and try a refused key or a destination that failed: one call, then all.
 
-    A 429's wait goes on, unless told otherwise.
+    A 429's wait goes on, unless told otherwise. Example: pillarbox quota resume --reason "it is back"
     """
     found = settings()
     one = chosen(found, destination)
