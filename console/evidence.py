@@ -13,8 +13,8 @@ from console.rules import Facts
 from console.site import Site
 from console.standing import gather
 from inbox import booked, checkpoints
-from inbox.timing import bookings
 from outbox import attempts, tallies
+from schema.hours import bookings
 from schema.states import Span
 
 LATEST_RUNS = 200

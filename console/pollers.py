@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 
 from inbox import differences, overview
 from inbox.pacing import pacing_of
-from inbox.timing import bookings
 from runtime.settings import Settings
 from schema.contract import Contract
+from schema.hours import bookings
 
 FULL_LATE = timedelta(days=5)
 """The longest that two full syncs a week lie apart, and a night to make a missed one up."""

@@ -13,8 +13,8 @@ from typing import Any
 
 from console.views import ago, london
 from inbox.checkpoints import Run
-from inbox.timing import Booking
 from runtime.settings import Destination, Settings, written
+from schema.hours import Booking
 from schema.inbox import RunKind, RunState, Trigger
 
 FULL_EVERY = timedelta(days=5)

@@ -10,8 +10,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, select
 
-from inbox.timing import Booking, bookings
 from runtime.bulk import insert_many
+from schema.hours import Booking, bookings
 from schema.incoming_tables import booking
 
 EVERY = ""

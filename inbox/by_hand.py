@@ -17,8 +17,8 @@ from inbox.checkpoints import Run
 from inbox.errors import NoStart, NotThisWay
 from inbox.full_sync import PAST_THE_BRAKE
 from inbox.pacing import Pacing, order_of
-from inbox.timing import Booking, bookings, written
 from runtime.audit import write_down
+from schema.hours import Booking, bookings, written
 from schema.inbox import RunKind, Trigger
 from schema.sources import Order, Source
 

@@ -14,7 +14,7 @@ from inbox import booked, checkpoints, mirror
 from inbox.booked import Booked
 from inbox.checkpoints import Checkpoint, Run
 from inbox.pacing import Pacing
-from inbox.timing import Booking, upcoming, written
+from schema.hours import Booking, upcoming, written
 from schema.inbox import RunKind, RunState
 from schema.sources import Source
 

@@ -14,11 +14,12 @@ from sqlalchemy import Connection
 
 from inbox import booked, checkpoints, expectations, requests
 from inbox.checkpoints import Checkpoint
-from inbox.timing import Booking, bookings, first_poll, full_due, nightly
+from inbox.timing import first_poll, full_due
 from runtime.clock import Clock
 from runtime.database import Database
 from runtime.log import named
 from schema.contract import Contract
+from schema.hours import Booking, bookings, nightly
 from schema.inbox import RunKind
 from workers.wiring import Wiring
 

@@ -13,7 +13,6 @@ from inbox import booked, by_hand, checkpoints, mirror, overview
 from inbox.by_hand import Hand
 from inbox.overview import run_json
 from inbox.pacing import pacing_of
-from inbox.timing import bookings
 from pillarbox.commands.common import (
     USAGE,
     AsJson,
@@ -34,6 +33,7 @@ from pillarbox.commands.sources import SourceName, chosen_sources, sources
 from runtime.clock import clock_of
 from runtime.database import Database
 from runtime.settings import Settings
+from schema.hours import bookings
 from schema.sources import Source
 
 polls = typer.Typer(

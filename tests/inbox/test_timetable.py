@@ -7,8 +7,8 @@ import pytest
 
 from inbox import booked, checkpoints
 from inbox.booked import Booked
-from inbox.timing import bookings, nightly
 from runtime.database import Database
+from schema.hours import bookings, nightly
 from schema.inbox import RunKind, RunState, Trigger
 from schema.sources import Order
 from tests.support.clock import NOON, HandClock

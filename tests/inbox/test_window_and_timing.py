@@ -9,20 +9,10 @@ from random import Random
 import pytest
 
 from gateway.contracts import lead_provider_v3
-from inbox.timing import (
-    Until,
-    begins,
-    bookings,
-    first_poll,
-    full_due,
-    next_poll,
-    nightly,
-    occurrence,
-    upcoming,
-    written,
-)
+from inbox.timing import Until, begins, first_poll, full_due, next_poll
 from inbox.window import Began, Everything, From, Nowhere, anchored, limit, started, window
 from schema.days import LONDON
+from schema.hours import bookings, nightly, occurrence, upcoming, written
 from tests.support.clock import NOON
 
 HOUR = timedelta(hours=1)
