@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from benchmarks import delivery, due, emit, faults, fold, latency, memory, quota
+from benchmarks import delivery, due, emit, faults, fold, latency, memory, quota, replay
 from benchmarks.result import Line, Result
 
 
@@ -39,6 +39,7 @@ SCENARIOS: Mapping[str, Callable[..., Result]] = {
     "delivery": delivery.run,
     "latency": latency.run,
     "memory": memory.run,
+    "replay": replay.run,
     "faults": faults.run,
 }
 

@@ -23,7 +23,7 @@ from records.fold import Folded, release
 from runtime.audit import write_down
 from schema.contract import Contract
 from schema.record import Record
-from schema.states import DOUBTS, LEASED, Reason, RecordState
+from schema.states import DOUBTS, LEASED, Lane, Reason, RecordState
 
 NEEDS_MORE_THAN_A_WORD: Mapping[Reason, str] = {
     Reason.VOID_FIRST: "emit declaration_voided, then the claim anew",
@@ -149,7 +149,12 @@ def replayed(record: Record, now: datetime) -> Record:
     """Give a record as it is with fresh tries: due now. A doubt is to be looked up again."""
     if record.reason is Reason.UNCONFIRMED and not record.changed:
         return _waits_again(record, now)
-    fresh = record.but(
+    doubtful = record.mark is not None
+    reason = record.reason if record.reason in DOUBTS else Reason.NO_ANSWER
+    return record.but(
+        state=RecordState.IN_DOUBT if doubtful else RecordState.WAITING,
+        reason=reason if doubtful else None,
+        look_first=doubtful or record.look_first or _denied(record),
         tries=0,
         takes=0,
         calls=0,
@@ -157,14 +162,9 @@ def replayed(record: Record, now: datetime) -> Record:
         first_try_at=None,
         due_at=now,
         waits_for=None,
+        lane=Lane.LIVE,  # also where many were replayed before, and this one came back
         revision=record.revision + 1,
     )
-    if record.mark is None:
-        return fresh.but(
-            state=RecordState.WAITING, reason=None, look_first=record.look_first or _denied(record)
-        )
-    reason = record.reason if record.reason in DOUBTS else Reason.NO_ANSWER
-    return fresh.but(state=RecordState.IN_DOUBT, reason=reason, look_first=True)
 
 
 def overridden(record: Record, contract: Contract, now: datetime) -> Folded:

@@ -6,7 +6,11 @@ OutboxError
 ├── Overtaken         a person's word that something newer, or somebody else, came before
 ├── DoesNotFit        a person's word that is not what helps a record as it stands
 │   └── NotForOverride    sending all the same is not what helps
-└── NotRestorable     what was discarded cannot be asked for again
+├── NotRestorable     what was discarded cannot be asked for again
+├── NotASelection     words by which nothing can be chosen; names the one at fault
+├── CountMoved        a person confirmed a number, and by now it is another one
+├── BulkUnderWay      another bulk of the destination is active: wait, or cancel it
+└── NotThatBulk       a person's word about a bulk that is not there, or not in that state
 """
 
 
@@ -36,3 +40,34 @@ class NotForOverride(DoesNotFit):
 
 class NotRestorable(OutboxError):
     """What was discarded cannot be asked for again; says why."""
+
+
+class NotASelection(OutboxError):
+    """Something that many records were to be chosen by is wrong."""
+
+    def __init__(self, sentence: str, *, field: str) -> None:
+        super().__init__(sentence)
+        self.field = field
+
+
+class CountMoved(OutboxError):
+    """The number that a person confirmed is not the number that would be done."""
+
+    def __init__(self, *, expected: int, found: int) -> None:
+        super().__init__(
+            f"{found:,} records are meant by now, not {expected:,}; nothing was done. Plan again"
+        )
+        self.expected = expected
+        self.found = found
+
+
+class BulkUnderWay(OutboxError):
+    """Another bulk of this destination is active."""
+
+    def __init__(self, sentence: str, *, bulk_id: int) -> None:
+        super().__init__(sentence)
+        self.bulk_id = bulk_id
+
+
+class NotThatBulk(OutboxError):
+    """There is no such bulk, or this cannot be said of it now."""

@@ -92,7 +92,7 @@ def groups(connection: Connection, chosen: Filter, *, limit: int = 200) -> list[
             func.max(record.c.aside_at).label("last"),
             func.min(record.c.id).label("example"),
         )
-        .where(*_matching(connection, chosen))
+        .where(*matching(connection, chosen))
         .group_by(record.c.signature)
     )
     rows = connection.execute(counted).all()
@@ -121,7 +121,7 @@ def listed(
     connection: Connection, chosen: Filter, *, after: Place | None = None, limit: int = 50
 ) -> list[Record]:
     """List dead letters, the one that stands longest first, from after *after*."""
-    query = select(record).where(*_matching(connection, chosen))
+    query = select(record).where(*matching(connection, chosen))
     if after is not None:
         query = query.where(_after(after))
     query = query.order_by(record.c.aside_at, record.c.id).limit(limit)
@@ -130,13 +130,13 @@ def listed(
 
 def ids(connection: Connection, chosen: Filter, *, after: int = 0, limit: int = 1_000) -> list[int]:
     """Give the ids of dead letters, by id: for who works through all of them."""
-    query = select(record.c.id).where(*_matching(connection, chosen), record.c.id > after)
+    query = select(record.c.id).where(*matching(connection, chosen), record.c.id > after)
     return list(connection.execute(query.order_by(record.c.id).limit(limit)).scalars())
 
 
 def count(connection: Connection, chosen: Filter, *, cap: int = CAPPED) -> int:
     """Count dead letters, up to one more than *cap*."""
-    some = select(record.c.id).where(*_matching(connection, chosen)).limit(cap + 1).subquery()
+    some = select(record.c.id).where(*matching(connection, chosen)).limit(cap + 1).subquery()
     return connection.execute(select(func.count()).select_from(some)).scalar_one()
 
 
@@ -155,7 +155,8 @@ def _after(place: Place) -> ColumnElement[bool]:
     return tuple_(record.c.aside_at, record.c.id) > here
 
 
-def _matching(connection: Connection, chosen: Filter) -> list[ColumnElement[bool]]:
+def matching(connection: Connection, chosen: Filter) -> list[ColumnElement[bool]]:
+    """Say in SQL on `record` which dead letters are meant."""
     found = [record.c.destination == chosen.destination, record.c.signature.is_not(None)]
     if chosen.signature is not None:
         found.append(record.c.signature == chosen.signature)

@@ -11,7 +11,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import Connection
 
-from outbox import attempts, discarding, entries
+from outbox import attempts, bulk, discarding, entries
 from outbox.entries import Swept
 from runtime.clock import Clock
 from runtime.database import Database
@@ -104,6 +104,7 @@ class Upkeep:
             _Sweep(name="attempt", step=self._attempts),
             _Sweep(name="discarded", step=self._discarded),
             *(_Sweep(name=one.name, step=_again(one)) for one in self._also),
+            _Sweep(name="bulk", step=self._bulks),
         )
 
     def _entries(self, connection: Connection, after: int) -> Swept:
@@ -123,6 +124,10 @@ class Upkeep:
             before=now - self._retention.entries,
             limit=SWEEP_BATCH,
         )
+
+    def _bulks(self, connection: Connection, after: int) -> Swept:
+        before = self._clock.now() - self._retention.entries
+        return bulk.prune(connection, after=after, before=before, limit=SWEEP_BATCH)
 
     def _tell(self) -> None:
         for sweep in self._sweeps:

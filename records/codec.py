@@ -148,7 +148,7 @@ def read_problem(value: Mapping[str, Any]) -> Problem:
     """Read a problem back."""
     sides = value.get("sides")
     return Problem(
-        reason=Reason(value["reason"]),
+        reason=_REASONS[value["reason"]],
         detail=value["detail"],
         field=value.get("field"),
         operation=value.get("operation"),

@@ -254,6 +254,22 @@ def of_families(
     return [from_row(row) for row in _read_families(dialect).rows(connection, values)]
 
 
+def by_ids(connection: Connection, ids: Sequence[RecordId]) -> list[Record]:
+    """Read these records, by id."""
+    query = select(record).where(among(connection, record.c.id, ids)).order_by(record.c.id)
+    return _records(connection, query)
+
+
+def families_of(connection: Connection, destination: str, ids: Sequence[RecordId]) -> list[Record]:
+    """Read every record of the families of these, locked in key order, held until the end."""
+    if not ids:
+        return []
+    families = connection.execute(
+        select(record.c.family).distinct().where(among(connection, record.c.id, ids))
+    ).scalars()
+    return of_families(connection, destination, sorted(families), lock=True)
+
+
 def of_family(
     connection: Connection, destination: str, family: str, *, lock: bool = False
 ) -> list[Record]:

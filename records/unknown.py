@@ -6,7 +6,6 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, update
 
 from records import store
-from runtime.bulk import among
 from schema.keys import RecordId
 from schema.record import Record
 from schema.states import ASLEEP, LEASED, OPEN_STATES, Reason, RecordState
@@ -75,13 +74,8 @@ def ids_down_from(
 
 def locked(connection: Connection, destination: str, ids: Sequence[RecordId]) -> list[Record]:
     """Read these records, locked in the order in which everybody locks: family by family."""
-    if not ids:
-        return []
-    families = connection.execute(
-        select(record.c.family).distinct().where(among(connection, record.c.id, ids))
-    ).scalars()
     wanted = set(ids)
-    found = store.of_families(connection, destination, sorted(families), lock=True)
+    found = store.families_of(connection, destination, ids)
     return [one for one in found if one.id in wanted]
 
 

@@ -1,11 +1,12 @@
 """All SQL on `audit`: what people did, in the transaction that did it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from runtime.bulk import insert_many
 from schema.tables import audit
 
 
@@ -32,6 +33,11 @@ def write_down(
             after=after,
         )
     )
+
+
+def write_down_all(connection: Connection, deeds: Sequence[Mapping[str, Any]]) -> None:
+    """Write down many deeds at once, each with a value for every column but its id."""
+    insert_many(connection, audit, deeds)
 
 
 def of_subject(connection: Connection, subject: str) -> list[dict[str, Any]]:

@@ -19,3 +19,17 @@ def just_after_midnight(moment: datetime) -> datetime:
     tomorrow = london_day(moment) + timedelta(days=1)
     midnight = datetime.combine(tomorrow, time(0), tzinfo=LONDON)
     return midnight.astimezone(UTC) + AFTER_MIDNIGHT
+
+
+def read_moment(text: str) -> datetime:
+    """Read an instant as a person writes it: without a zone it is London's, without a time midnight.
+
+    Raises ValueError with a sentence.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no time; write 2026-01-31, 2026-01-31T14:30 or 2026-01-31T14:30:00Z"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=LONDON)).astimezone(UTC)

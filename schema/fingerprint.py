@@ -34,10 +34,12 @@ def utc_seconds(moment: datetime) -> str:
 
 
 def _plain(value: Json) -> Json:
+    if value is None or isinstance(value, str | int):
+        return value  # nearly all of a payload, and the cheapest to tell
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items() if item is not None}
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, Sequence):
         return [_plain(item) for item in value]
     return value

@@ -29,6 +29,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
+from schema.bulk import ACTIVE, BulkState, Deed, ItemState, Result
 from schema.events import (
     DEFAULT_DESTINATION,
     DEFAULT_SOURCE,
@@ -619,3 +620,82 @@ Index(
     postgresql_where=text("restored_at IS NULL"),
     sqlite_where=text("restored_at IS NULL"),
 )  # desk: what can be restored
+
+
+bulk: Final = Table(
+    "bulk",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("state", Text, nullable=False),
+    Column("deed", Text, nullable=False),
+    Column("destination", Text, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("offpeak", Integer, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("started_at", Instant),
+    Column("ended_at", Instant),
+    Column("selection", Document, nullable=False),
+    Column("tally", Document),
+    CheckConstraint(_one_of("state", BulkState), name="state_known"),
+    CheckConstraint(_one_of("deed", Deed), name="deed_known"),
+    CheckConstraint(_one_of("lane", Lane), name="lane_known"),
+    # Stops a bulk of nothing, which would never end.
+    CheckConstraint("total > 0", name="has_records"),
+    # Stops one that is over and nobody can say since when, and one that goes on after its end.
+    CheckConstraint(
+        "(state IN ('cancelled', 'done')) = (ended_at IS NOT NULL)", name="ended_has_time"
+    ),
+)
+"""Many records replayed or discarded on one person's word. `offpeak`: only within those hours.
+`selection` says how they were chosen; the records themselves are in `bulk_item`."""
+_ACTIVE = _one_of("state", sorted(ACTIVE))
+Index(
+    "bulk_one_active",
+    bulk.c.destination,
+    unique=True,
+    postgresql_where=text(_ACTIVE),
+    sqlite_where=text(_ACTIVE),
+)  # stops two at once, which would share a lane and confuse two people
+Index("bulk_latest", bulk.c.destination, bulk.c.id)  # bulk list
+
+
+bulk_item: Final = Table(
+    "bulk_item",
+    metadata,
+    Column("bulk_id", Id, ForeignKey("bulk.id"), primary_key=True),
+    Column("record_id", Id, ForeignKey("record.id"), primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("result", Text),
+    Column("detail", Text),
+    Column("at", Instant),
+    CheckConstraint(_one_of("state", ItemState), name="state_known"),
+    CheckConstraint(_one_of("result", Result, or_null=True), name="result_known"),
+    # Stops a record of which no report could say what became of it.
+    CheckConstraint("(state = 'ended') = (result IS NOT NULL)", name="ended_has_result"),
+)
+"""The records of a bulk, each once."""
+_IN_HAND = "state IN ('left', 'moving')"
+Index(
+    "bulk_item_one_bulk",
+    bulk_item.c.record_id,
+    unique=True,
+    postgresql_where=text(_IN_HAND),
+    sqlite_where=text(_IN_HAND),
+)  # stops a record in two bulks at once
+Index(
+    "bulk_item_left",
+    bulk_item.c.bulk_id,
+    bulk_item.c.record_id,
+    postgresql_where=text("state = 'left'"),
+    sqlite_where=text("state = 'left'"),
+)  # relay: whose turn comes next
+Index(
+    "bulk_item_moving",
+    bulk_item.c.bulk_id,
+    bulk_item.c.record_id,
+    postgresql_where=text("state = 'moving'"),
+    sqlite_where=text("state = 'moving'"),
+)  # relay: of whom the end is awaited

@@ -24,6 +24,7 @@ from inbox.poll import Reader
 from inbox.settling import Fates, Teller
 from outbox import attempts, bindings, entries, fates
 from outbox.bindings import Binding
+from outbox.bulk_round import BulkRound
 from outbox.dating import Dating
 from outbox.delivery import Deliverer, MakeCall
 from outbox.gates import Gates
@@ -41,6 +42,7 @@ from runtime.errors import InvalidSettings, NotOurs, RedisAway
 from runtime.settings import Destination, Settings
 from schema.contract import Contract
 from schema.fingerprint import Json
+from schema.hours import nightly
 from schema.keys import EntryId
 from schema.outcomes import Came, Outcome
 from schema.plans import Call
@@ -183,6 +185,16 @@ class Wiring:
             dispatch=self.ring(destination),
             room=self.room(destination),
             gates=self.gates(destination),
+        )
+
+    def bulk_round(self, destination: Destination) -> BulkRound:
+        """What goes on with the active bulk of a destination."""
+        return BulkRound(
+            database=self.database,
+            contract=self.contract(destination),
+            destination=destination.name,
+            clock=self.clock,
+            offpeak=nightly(self.settings.offpeak),
         )
 
     def upkeep(self) -> Upkeep:

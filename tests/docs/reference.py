@@ -25,6 +25,7 @@ from gateway.contracts import guidance, lead_provider_v3
 from pillarbox.__main__ import application
 from runtime import metrics
 from schema.all_tables import metadata
+from schema.bulk import BulkState, Result
 from schema.contract import Contract, Operation, Rule
 from schema.events import EVENTS, Event
 from schema.outcomes import OutcomeName
@@ -587,6 +588,25 @@ GATES: Mapping[GateReason, str] = {
 }
 
 
+BULK_STATES = {
+    BulkState.TRYING: "one record goes first; the others stand by",
+    BulkState.TRIED: "what came of the one is known; a person says whether the others follow",
+    BulkState.RUNNING: "its records go on their way, a hundred at a time, off-peak if they are many",
+    BulkState.CANCELLED: "no more records go; what was left can be resumed",
+    BulkState.DONE: "every record had its turn and came to its end",
+}
+
+RESULTS = {
+    Result.SENT: "a call would be made; in a report, the API accepted it",
+    Result.WAITS: "it goes on by itself later: tomorrow, after another record, when writes are allowed",
+    Result.ASIDE: "it stays before a person, or came back there; without a call where it is locked",
+    Result.NOTHING: "there is nothing to send for it",
+    Result.NEWER: "a newer event of it has come in, and decides",
+    Result.WENT_ON: "it no longer waited for a person when its turn came",
+    Result.DISCARDED: "what was wanted of it is no longer asked for",
+}
+
+
 def reasons() -> str:
     """States and reasons, with a sentence each."""
 
@@ -620,6 +640,10 @@ def reasons() -> str:
             some(DEAD_LETTERS),
             "## Why the gate is shut",
             listed(GateReason, GATES),
+            "## Bulk",
+            listed(BulkState, BULK_STATES),
+            "## What becomes of a record of a bulk",
+            listed(Result, RESULTS),
         )
     )
 
@@ -657,6 +681,8 @@ TABLES: Mapping[str, str] = {
     "console_session": "A person who is signed in: since when, when last seen, whose names were revealed until when.",
     "console_token": "A program that may use the console, by a token that was shown once.",
     "console_throttle": "Failed sign-ins in a row, by name and by address, as hashes.",
+    "bulk": "Many records replayed on one person's word: who, why, how they were chosen, how far it is.",
+    "bulk_item": "What became of each record of a bulk.",
 }
 
 
@@ -726,6 +752,8 @@ def _for_postgresql(one: CheckConstraint) -> bool:
 LOG_EVENTS: Mapping[str, tuple[str, str]] = {
     "attempt_settled": ("info", "a call was answered, and what came of it is written down"),
     "record_put_aside": ("info", "a record is held or dead without a call"),
+    "bulk_ended": ("info", "every record of a bulk came to its end; how many, by what became of them"),
+    "bulk_round_failed": ("error", "a step of a bulk failed; the relay goes on, the next round repeats it"),
     "record_rescued": ("info", "a record's ring or lease ran out; it is due again, or in doubt"),
     "relay_ready": ("info", "a relay began"),
     "relay_stopped": ("info", "a relay ended in order"),

@@ -8,6 +8,7 @@ import pytest
 from runtime import metrics
 from runtime.settings import KNOWN, Settings
 from schema.all_tables import metadata
+from schema.bulk import BulkState, Result
 from schema.events import EVENTS, decode
 from schema.outcomes import OutcomeName
 from schema.states import Closed, EntryState, GateReason, Reason, RecordState
@@ -62,7 +63,7 @@ def test_every_event_is_there_with_an_example_that_enters() -> None:
 
 def test_every_state_reason_and_outcome_is_there() -> None:
     page = _page("reasons.md")
-    for kind in (EntryState, Closed, RecordState, Reason, GateReason):
+    for kind in (EntryState, Closed, RecordState, Reason, GateReason, BulkState, Result):
         for one in kind:
             assert f"| `{one}` |" in page
     outcomes = _page("outcomes.md")

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
-from outbox import attempts, upkeep
+from outbox import attempts, bulk, upkeep
+from outbox.selection import Selection
 from outbox.upkeep import Prune, Retention, Upkeep
 from schema.events import Event, decode
 from schema.outcomes import Blame, Refused
 from schema.states import RecordState
 from tests.support.api import a_refusal, lost
+from tests.support.bulk import Desk
 from tests.support.outbox import Outbox
 
 KEEP = Retention(entries=timedelta(days=400), bodies=timedelta(days=90))
@@ -148,3 +150,25 @@ def test_what_is_pruned_besides_is_pruned_in_steps_until_nothing_is_left(outbox:
         outbox.wait(seconds=upkeep.PAUSE_S)
 
     assert (steps, left) == (4, [])
+
+
+def test_a_bulk_goes_with_what_it_told_once_it_is_as_old_as_entries_may_be(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "SWEEP_BATCH", 2)
+    desk = Desk(outbox, crowd=5)
+    over = desk.start(3, Selection(ids=tuple(one.id for one in outbox.records()[:3])))
+    desk.run()
+    outbox.wait(days=401)
+    young = desk.start(2)
+
+    sweep(outbox)
+
+    assert [one.id for one in listed(outbox)] == [young.id]
+    assert desk.items(over) == []
+    assert len(desk.items(young)) == 2
+
+
+def listed(outbox: Outbox) -> list[bulk.Bulk]:
+    with outbox.database.reading() as connection:
+        return bulk.listed(connection, "default")

@@ -182,7 +182,7 @@ def _first_that_can_go(steps: Sequence[Plan], record: Record) -> Plan:
 
 
 def _locked(call: Call, record: Record) -> bool:
-    return call.request.fingerprint() in record.locks
+    return bool(record.locks) and call.request.fingerprint() in record.locks
 
 
 # Declarations

@@ -64,12 +64,15 @@ def evidence_allowed(declaration_type: str, course: str, cohort: int) -> frozens
     return _OFFLINE
 
 
+_SHORTEST_UUID = 32
+"""Characters. Most of what is asked about is a schedule or a year, and need not be matched."""
+
 _UUID = re.compile(r"(\{)?(?:[0-9a-f]{4}-?){8}(?(1)\})", re.IGNORECASE)
 
 
 def is_uuid(text: str) -> bool:
     """Whether the API reads this as an id; whatever else is in its place is never found (§1)."""
-    return _UUID.fullmatch(text) is not None
+    return len(text) >= _SHORTEST_UUID and _UUID.fullmatch(text) is not None
 
 
 def plain_id(text: str) -> str:
