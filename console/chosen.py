@@ -11,7 +11,9 @@ from sqlalchemy import Connection
 
 from console.errors import NotFilled
 from console.stories import find
+from outbox.errors import NotASelection
 from outbox.letters import Filter
+from outbox.selection import OF_ENTRIES, Selection, entries_in, ids_in
 from runtime.errors import InvalidSettings
 from runtime.settings import duration
 from schema.contract import Contract
@@ -19,6 +21,9 @@ from schema.states import DEAD_LETTERS, DOUBTS, HOLDS, Reason
 
 WORDS = ("group", "reason", "operation", "kind", "owner", "record", "person", "age")
 """The words of a filter, as parameters of an address and as options of a command."""
+
+BULK_WORDS = (*WORDS, "ids", *OF_ENTRIES)
+"""The words by which many records are chosen at once."""
 
 REASONS = tuple(one for one in Reason if one in DEAD_LETTERS | HOLDS | DOUBTS)
 """Why something may wait for a person."""
@@ -53,6 +58,25 @@ def chosen(
         families=None if families is None else sorted(set(families)),
         before=_before(words.get("age"), now),
     )
+
+
+def selected(
+    connection: Connection,
+    words: Mapping[str, str],
+    *,
+    destination: str,
+    contracts: Mapping[str, Contract],
+    now: datetime,
+) -> Selection:
+    """Say which records a bulk is to be about: by the desk's words, by ids, by the entries they carry.
+
+    Raises `NotFilled` as `chosen` does.
+    """
+    letters = chosen(connection, words, destination=destination, contracts=contracts, now=now)
+    try:
+        return Selection.of(letters, ids=ids_in(words), entries=entries_in(words))
+    except NotASelection as error:
+        raise NotFilled(f"{error}.", field=error.field) from None
 
 
 def _reason(text: str | None) -> Reason | None:

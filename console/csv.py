@@ -29,9 +29,13 @@ def answer(name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> 
 
 def written(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Write a list as CSV, each cell inert."""
+    return written_rows([head]) + written_rows(rows)
+
+
+def written_rows(rows: Iterable[Sequence[object]]) -> str:
+    """Write rows without their head: the next part of a long list."""
     file = io.StringIO()
     writer = csv.writer(file)
-    writer.writerow(head)
     for row in rows:
         writer.writerow([cell(value) for value in row])
     return file.getvalue()

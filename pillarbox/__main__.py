@@ -31,6 +31,7 @@ COMMANDS = {
     "entries": "entries",
     "records": "records",
     "dead-letters": "dead_letters",
+    "bulk": "bulk",
     "polls": "polls",
     "drift": "drift",
     "feed": "feed",

@@ -33,6 +33,13 @@ UNWRAPPED = 1_000
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Of = Annotated[str, typer.Option("--destination", help="Which destination.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needs --expect.")]
+Expect = Annotated[
+    int | None,
+    typer.Option(
+        "--expect", help="The number that --dry-run said; with another one nothing is done.", min=0
+    ),
+]
 
 
 class Stop(Exception):
@@ -130,3 +137,14 @@ def nothing(sentence: str, *, as_json: bool, empty: Any) -> NoReturn:
     if as_json:
         print_json(empty)
     raise Stop(sentence, NOTHING)
+
+
+def confirmed(number: int, *, yes: bool, expect: int | None, asked: str) -> int:
+    """Give the number that was confirmed: typed in, or said with --expect."""
+    if yes:
+        if expect is None:
+            raise Stop(f"--yes needs --expect; --dry-run says {number}")
+        return expect
+    if not sys.stdin.isatty():
+        raise Stop(f"nobody can be asked here; add --yes --expect {number}")
+    return typer.prompt(f"{asked}? Type the number to go on", type=int)

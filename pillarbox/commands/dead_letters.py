@@ -15,15 +15,19 @@ from outbox import correcting, dead_letters, discarding, letters
 from outbox.dead_letters import Replay, in_words
 from outbox.errors import DoesNotFit, NotAside, NotRestorable, Overtaken
 from outbox.letters import Filter, Said
+from outbox.replay import How
 from outbox.saying import Person
+from pillarbox.commands import bulk
 from pillarbox.commands.common import (
     ATTENTION,
     NOTHING,
     USAGE,
     AsJson,
     DryRun,
+    Expect,
     Of,
     Stop,
+    Yes,
     actor,
     chosen,
     nothing,
@@ -225,7 +229,12 @@ def _ways(one: Record, told: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 @app.command()
 def replay(
-    record_id: Id,
+    record_id: Annotated[
+        int | None, typer.Argument(help="The record's id, as `dead-letters list` shows it.")
+    ] = None,
+    group: bulk.Group = None,
+    only: bulk.Only = None,
+    file: bulk.FromFile = None,
     override: Annotated[
         bool,
         typer.Option(
@@ -236,14 +245,33 @@ def replay(
     ] = False,
     reason: Why = None,
     by: By = None,
+    try_one: bulk.TryOne = False,
+    now: bulk.Now = False,
+    wait: bulk.Wait = False,
+    destination: Of = "default",
+    yes: Yes = False,
+    expect: Expect = None,
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Bring a record up to date from what it wants, with fresh tries.
+    """Bring a record up to date from what it wants, with fresh tries; or many at once.
 
     A request that was refused for its data is not sent again unless a named person overrides, with a
     reason. Example: pillarbox dead-letters replay 12. Exits 6 when it would only be set aside again.
+    Many: pillarbox dead-letters replay --group defer-1a2b3c4d5e --dry-run, as `bulk replay` does it.
     """
+    many = group or only or file
+    if bool(many) == (record_id is not None):
+        raise Stop("say which: the id of one record, or many by --group, --only or --file")
+    if record_id is None:
+        if override:
+            raise Stop("--override is said of one record at a time")
+        meant = bulk.meant({"group": group, "reason": only}, file)
+        bulk.begin(
+            meant, How(try_one=try_one, at_once=now), destination, reason or "", by,
+            yes=yes, expect=expect, wait=wait, dry_run=dry_run, as_json=as_json,
+        )  # fmt: skip
+        return
     if override and not (reason and reason.strip() and by and by.strip()):
         raise Stop("--override needs --reason (why) and --actor (who says so), both not empty")
     way = dead_letters.override if override else dead_letters.replay

@@ -1,7 +1,6 @@
 """`pillarbox destination`: to whom this database belongs, and whether it may be written to."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -20,10 +19,13 @@ from pillarbox.commands.common import (
     NOTHING,
     AsJson,
     DryRun,
+    Expect,
     Of,
     Stop,
+    Yes,
     actor,
     chosen,
+    confirmed,
     print_json,
     print_table,
     settings,
@@ -43,14 +45,6 @@ from workers.wiring import Wiring
 
 SAMPLE = 5
 """How many of the calls that would be made are shown in full."""
-
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needs --expect.")]
-Expect = Annotated[
-    int | None,
-    typer.Option(
-        "--expect", help="The number that --dry-run said; with another one nothing is done.", min=0
-    ),
-]
 
 app = typer.Typer(
     help="What this database is bound to, and whether it may be written to.", no_args_is_help=True
@@ -203,7 +197,7 @@ def go_live(
     if not as_json:
         _print_writes(was.url, writes)
     if not dry_run:
-        expected = _confirmed(
+        expected = confirmed(
             writes.number, yes=yes, expect=expect, asked="How many writes are to leave"
         )
         _make_live(wiring, was, expected, reason=reason, now=now)
@@ -317,7 +311,7 @@ def rebind_(
     if not as_json:
         _print_rebind(told, different)
     if not dry_run:
-        expected = _confirmed(
+        expected = confirmed(
             number, yes=yes, expect=expect, asked="How many records are to be looked up"
         )
         _rebind(wiring, one, wanted, expected, reason=reason)
@@ -408,17 +402,6 @@ def _bound(connection: Connection, name: str) -> tuple[Binding, Standing]:
             NOTHING,
         )
     return was, stands
-
-
-def _confirmed(number: int, *, yes: bool, expect: int | None, asked: str) -> int:
-    """Give the number that was confirmed: typed in, or said with --expect."""
-    if yes:
-        if expect is None:
-            raise Stop(f"--yes needs --expect; --dry-run says {number}")
-        return expect
-    if not sys.stdin.isatty():
-        raise Stop(f"nobody can be asked here; add --yes --expect {number}")
-    return typer.prompt(f"{asked}? Type the number to go on", type=int)
 
 
 def _as_expected(number: int, expected: int, what: str) -> None:

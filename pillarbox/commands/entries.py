@@ -7,10 +7,17 @@ import typer
 from console.views import CLOSED, entry_line, london
 from outbox import entries as store
 from outbox.entries import Entry
+from outbox.replay import How
+from outbox.selection import ANY
+from pillarbox.commands import bulk
 from pillarbox.commands.common import (
     NOTHING,
     AsJson,
+    DryRun,
+    Expect,
+    Of,
     Stop,
+    Yes,
     nothing,
     opened,
     print_json,
@@ -84,6 +91,61 @@ def show(entry_id: int, as_json: AsJson = False) -> None:
         print_json(_json(found[0]))
         return
     print_table(("field", "value"), _fields(found[0]))
+
+
+@app.command()
+def replay(
+    ids: Annotated[list[int] | None, typer.Argument(help="Ids of entries.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only entries emitted from then on.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only entries emitted before then.")] = None,
+    event: Annotated[str | None, typer.Option(help="Only this event.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only of records of this kind.")] = None,
+    record: Annotated[
+        str | None, typer.Option(help="Only of this record, by its key or its local id.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Only from this local system.")] = None,
+    outcome: Annotated[
+        str | None, typer.Option(help="Only those that stand so: folded, delivered, superseded, …")
+    ] = None,
+    reason: bulk.Why = "",
+    by: bulk.By = None,
+    try_one: bulk.TryOne = False,
+    now: bulk.Now = False,
+    wait: bulk.Wait = False,
+    destination: Of = "default",
+    yes: Yes = False,
+    expect: Expect = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send what the records of some entries still lack. Says first what would be sent, and what not.
+
+    A record is brought up to date from all it wants, not from one entry: nothing older is sent over
+    something newer, and what is there already is not sent. Times without a zone are London's. Exits 4
+    when nothing is lacking, and else as `bulk replay` does.
+    Example: `pillarbox entries replay --since 2026-01-10 --source crm --dry-run`
+    """
+    words = {
+        "entries": " ".join(str(one) for one in ids or ()),
+        "since": since,
+        "until": until,
+        "event": event,
+        "kind": kind,
+        "record": record,
+        "source": source,
+        "outcome": outcome,
+    }
+    said = {name: text for name, text in words.items() if text}
+    if not said:
+        raise Stop(
+            "say which: ids, --since, --until, --event, --kind, --record, --source, --outcome"
+        )
+    said.setdefault("entries", ANY)
+    how = How(try_one=try_one, at_once=now)
+    bulk.begin(
+        said, how, destination, reason, by,
+        yes=yes, expect=expect, wait=wait, dry_run=dry_run, as_json=as_json,
+    )  # fmt: skip
 
 
 def _fields(entry: Entry) -> list[tuple[str, object]]:
