@@ -18,7 +18,9 @@ from console.page import page, problem_page
 from console.pages import (
     accounts,
     audit,
+    bulk,
     dead_letters,
+    entries,
     feed,
     health,
     overview,
@@ -41,6 +43,8 @@ PAGES: Sequence[Route] = (
     *health.routes,
     *records.routes,
     *dead_letters.routes,
+    *bulk.routes,
+    *entries.routes,
     *audit.routes,
     *accounts.routes,
     *feed.routes,

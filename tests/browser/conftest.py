@@ -14,6 +14,7 @@ from schema.events import DeclarationMade, ParticipantDeferred
 from schema.outcomes import Blame, Refused
 from tests.support.api import a_refusal
 from tests.support.builders import OTHER_PERSON
+from tests.support.bulk import Desk
 from tests.support.clock import NOON
 from tests.support.desk import a_site
 from tests.support.outbox import Outbox
@@ -96,6 +97,9 @@ def filled(database: Database) -> Outbox:
     outbox.run()
     outbox.emit(ParticipantDeferred(source_id="E-3", reason="other"))
     outbox.round()
+    desk = Desk(outbox)
+    desk.start(1)  # refused for its data: noted, and never sent
+    desk.run()
     with database.transaction() as connection:
         for number in range(60):
             audit.write_down(
