@@ -419,24 +419,22 @@ def _filters(
 
 def _file(told: list[dict[str, Any]]) -> Response:
     head = ("id", "record", "since", "reason", "owner", "name", "operation", "says", "next", "note")
-    return as_csv(
-        "problems",
-        head,
-        [
-            (
-                one["id"],
-                one["key"],
-                one["since"],
-                one["reason"],
-                one["owner"],
-                one["name"],
-                (one["problem"] or {}).get("operation"),
-                (one["problem"] or {}).get("detail"),
-                one["next"],
-                one["note"],
-            )
-            for one in told
-        ],
+    return as_csv("problems", head, [_cells(one) for one in told])
+
+
+def _cells(one: Mapping[str, Any]) -> tuple[object, ...]:
+    problem: Mapping[str, Any] = one["problem"] or {}
+    return (
+        one["id"],
+        one["key"],
+        one["since"],
+        one["reason"],
+        one["owner"],
+        one["name"],
+        problem.get("operation"),
+        problem.get("detail"),
+        one["next"],
+        one["note"],
     )
 
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def test_a_token_is_printed_once_and_listed_without_itself(here: str) -> None:
 @contextmanager
 def started(
     *arguments: str, environment: Mapping[str, str], folder: Path
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
+) -> Generator[tuple[subprocess.Popen[str], str]]:
     """Start the command, and give it with the address that it prints."""
     child = subprocess.Popen(
         [sys.executable, "-m", "pillarbox", *arguments],
