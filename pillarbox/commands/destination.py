@@ -345,7 +345,7 @@ def _rebind(
             connection,
             one.name,
             contract_named(wanted.contract).sources(now),
-            page_size=wiring.settings.poll_page_size,
+            page_size=wiring.settings.full_sync_page_size,
             now=now,
         )
         write_down(
