@@ -11,6 +11,7 @@ from typing import Any
 
 from records.conflict import Agrees, conflicts, of_path, without
 from schema.asks import Ask, Asks, Expect, Link, MoveTo, SetField
+from schema.contract import ABSENT
 from schema.events import DESK
 from schema.fingerprint import Json, canonical
 from schema.keys import EntryId, RemoteId
@@ -503,7 +504,8 @@ def _link(record: Record, link: Link, change: Change, ends: _Ends) -> Record:
         if LINK not in record.pending:
             return record  # said again: nothing to keep, not even who said it
         return record.but(stamps=stamps, pending=pending)
-    spoken_for = record.accepted is not None or record.mark is not None or change.bound
+    nothing_there = record.accepted is None or record.accepted == ABSENT
+    spoken_for = not nothing_there or record.mark is not None or change.bound
     if record.remote_id is not None and spoken_for:
         pending[LINK] = Pending(
             value=[link.remote_id, link.role],
@@ -520,6 +522,8 @@ def _link(record: Record, link: Link, change: Change, ends: _Ends) -> Record:
         role=link.role,
         aliases=(),
         missing=False,
+        # That nothing was there was said of another.
+        accepted=None,
     )
 
 

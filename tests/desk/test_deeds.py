@@ -136,6 +136,21 @@ def test_a_corrected_claim_stays_in_its_round_and_its_type_cannot_be_corrected(
     assert known.record(part="started").accepted_at is not None
 
 
+def test_whom_nobody_knows_there_under_this_role_is_linked_to_another_by_a_correction(
+    outbox: Outbox,
+) -> None:
+    wrong = {"participant_id": OTHER_PERSON, "course_identifier": "ecf-induction"}
+    outbox.emit(deferred().model_copy(update=wrong))
+    outbox.run()
+    assert stands(outbox) == (RecordState.DEAD, Reason.INVALID_HERE)
+
+    do(outbox, correcting.correct, outbox.record(), {"participant_id": PERSON})
+    outbox.run()
+
+    assert outbox.record().remote_id == PERSON
+    assert outbox.api.people[PERSON]["training_status"] == "deferred"
+
+
 def test_of_two_people_one_wins_and_the_other_is_told(known: Outbox) -> None:
     record = refused(known)
     do(known, correcting.correct, record, {"reason": "other"}, seen=record.revision)

@@ -140,7 +140,12 @@ RULES: Sequence[Rule] = (
     *_rules(
         ("resume",),
         "§7.3",
-        ("participant_id", "The '#/participant_id' is already active.", ALREADY, ""),
+        (
+            "participant_id",
+            "The '#/participant_id' is already active.",
+            ALREADY,
+            "Look there: training goes on already, and nothing needs to be sent.",
+        ),
         (
             "participant_id",
             "You cannot resume a participant on the same day",
@@ -175,7 +180,12 @@ RULES: Sequence[Rule] = (
             DATA,
             "Choose one of the API's schedules, such as ecf-standard-september.",
         ),
-        ("schedule_identifier", "Selected schedule is already on the profile", ALREADY, ""),
+        (
+            "schedule_identifier",
+            "Selected schedule is already on the profile",
+            ALREADY,
+            "Look there: the schedule is set already, and nothing needs to be sent.",
+        ),
         (
             "schedule_identifier",
             "Selected schedule is not valid for the course_identifier",
@@ -328,8 +338,18 @@ RULES: Sequence[Rule] = (
     *_rules(
         ("void",),
         "§7.6",
-        ("participant_declaration_id", "The declaration has already been voided.", ALREADY, ""),
-        ("participant_declaration_id", "The declaration will or has been refunded", ALREADY, ""),
+        (
+            "participant_declaration_id",
+            "The declaration has already been voided.",
+            ALREADY,
+            "Look there: the claim is taken back already, and nothing needs to be sent.",
+        ),
+        (
+            "participant_declaration_id",
+            "The declaration will or has been refunded",
+            ALREADY,
+            "Look there: the claim was paid and is being refunded; nothing needs to be sent.",
+        ),
         (
             "participant_declaration_id",
             "You cannot submit or void declarations for the ",
