@@ -8,7 +8,7 @@ record costs nothing.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from sqlalchemy import Connection, Select, literal_column, select
 
@@ -144,7 +144,7 @@ def _parts(destination: str) -> Select[Any]:
     return select(*record.c, known).where(record.c.destination == destination, *_OPEN_PARTS)
 
 
-def _not_in_front(destination: str, now: datetime) -> Select[Any]:
+def _not_in_front(destination: str, now: datetime) -> Select[Any, Any]:
     """Near claims that are due by now and stand in line with all others."""
     return select(record.c.id, record.c.cut_off).where(
         record.c.destination == destination,
@@ -163,9 +163,8 @@ def _behind(connection: Connection, destination: str, now: datetime) -> bool:
 
 def _lead(connection: Connection, destination: str, now: datetime) -> int:
     query = _not_in_front(destination, now).limit(BATCH).with_for_update(skip_locked=True)
-    rows = [
-        {"id": id_, "due_at": front(cut_off)} for id_, cut_off in connection.execute(query).all()
-    ]
+    near = cast("list[tuple[int, datetime]]", connection.execute(query).all())
+    rows = [{"id": id_, "due_at": front(cut_off)} for id_, cut_off in near]
     return update_many(connection, record, rows)
 
 
