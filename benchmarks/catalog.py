@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from benchmarks import delivery, due, emit, faults, fold, latency, memory, quota, replay
+from benchmarks import delivery, due, emit, faults, fold, inbox, latency, memory, quota, replay
 from benchmarks.result import Line, Result
 
 
@@ -40,6 +40,7 @@ SCENARIOS: Mapping[str, Callable[..., Result]] = {
     "latency": latency.run,
     "memory": memory.run,
     "replay": replay.run,
+    "inbox": inbox.run,
     "faults": faults.run,
 }
 

@@ -15,6 +15,7 @@ from inbox.errors import NotThisWay
 from inbox.mirror import Reading
 from schema.inbox import DriftKind, DriftState
 from schema.incoming_tables import drift, remote_record
+from schema.sources import Source
 from schema.tables import mapping
 
 UNRESOLVED = (DriftState.OPEN.value, DriftState.IGNORED.value)
@@ -110,15 +111,15 @@ def listed(
     *,
     kind: DriftKind | None = None,
     field: str | None = None,
-    state: DriftState = DriftState.OPEN,
+    state: DriftState | None = DriftState.OPEN,
     remote_id: str | None = None,
     after: int = 0,
     limit: int = 100,
 ) -> list[Mapping[str, Any]]:
-    """List differences: by kind, field, or the remote thing they are about."""
-    query = select(drift).where(
-        drift.c.destination == destination, drift.c.state == state.value, drift.c.id > after
-    )
+    """List differences by kind, field, state or the remote thing they are about; the oldest first."""
+    query = select(drift).where(drift.c.destination == destination, drift.c.id > after)
+    if state is not None:
+        query = query.where(drift.c.state == state.value)
     if kind is not None:
         query = query.where(drift.c.kind == kind.value)
     if field is not None:
@@ -184,3 +185,27 @@ def missing_here(
         .limit(limit)
     )
     return [(remote_id, first_seen) for remote_id, first_seen in rows]
+
+
+def all_missing_here(
+    connection: Connection, destination: str, sources: Sequence[Source], *, limit: int
+) -> list[Mapping[str, Any]]:
+    """List what is there and linked to nothing here, over all sources.
+
+    Read off the mirror: it is no mistake yet, so no row says it.
+    """
+    found: list[Mapping[str, Any]] = []
+    for one in sources:
+        if one.kind is None or len(found) >= limit:
+            continue
+        rows = missing_here(connection, destination, one.name, one.kind, limit=limit - len(found))
+        found += [
+            {
+                "kind": DriftKind.MISSING_HERE.value,
+                "source": one.name,
+                "remote_id": remote_id,
+                "found_at": first_seen,
+            }
+            for remote_id, first_seen in rows
+        ]
+    return found

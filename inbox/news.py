@@ -47,6 +47,8 @@ def differences(before: Mapping[str, Json], after: Mapping[str, Json]) -> list[D
 
 
 def _same(old: Json, new: Json) -> bool:
+    if old is new or (type(old) is type(new) is str):
+        return old == new  # most fields of most rows; texts mean the same only if they are the same
     return canonical([old]) == canonical([new])
 
 
@@ -70,10 +72,11 @@ def news_of(
     if before is None:
         return None if ours & EVERYTHING else Item(kind=News.NEW, after=after)
     silent = ours & EVERYTHING
-    told = [one for one in differences(before, after) if not silent and one.path not in ours]
+    found = () if silent else differences(before, after)
+    told = [one for one in found if one.path not in ours]
     if not told:
         return None
-    foreign = _with(before, [one for one in differences(before, after) if one.path in ours])
+    foreign = _with(before, [one for one in found if one.path in ours])
     return Item(
         kind=News.WITHDRAWN if source.withdrawn(foreign, after) else News.UPDATED,
         changed=tuple(one.path for one in told),

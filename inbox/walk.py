@@ -165,6 +165,9 @@ def _restart(walk: Walk, page: PageSeen, limit: datetime | None) -> Walk:
     if page.rows == 0:
         return _done(walk)
     if _beyond(walk, page):
+        if page.rows < walk.size and _second_of(page.first) == _second_of(page.last):
+            # All of it is one second: asked for from there it would be the same page again.
+            return replace(walk, stamp=page.last, phase=Phase.WITHIN, page=2)
         return replace(walk, stamp=page.last)
     if page.rows < walk.most:
         # All of this second came with this page: seen before, it is the end.
@@ -236,6 +239,10 @@ def _pair(walk: Walk, page: PageSeen, limit: datetime | None) -> Walk:
 def _beyond(walk: Walk, page: PageSeen) -> bool:
     """Whether a page reaches past the second that the walk stands in."""
     return page.last is not None and (walk.stamp is None or page.last > _second(walk.stamp))
+
+
+def _second_of(moment: datetime | None) -> datetime | None:
+    return None if moment is None else _second(moment)
 
 
 def _second(moment: datetime) -> datetime:

@@ -26,6 +26,7 @@ COMMANDS = {
     "poller": "processes",
     "console": "console",
     "sandbox": "worlds",
+    "drill": "drill",
     "emit": "intake",
     "import": "intake",
     "entries": "entries",

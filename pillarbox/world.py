@@ -109,6 +109,10 @@ class Control:
         """Replace a control resource."""
         return self._ask("PUT", path, body)
 
+    def post(self, path: str, body: Mapping[str, Any] | Sequence[Any]) -> Any:
+        """Add to a control resource."""
+        return self._ask("POST", path, body)
+
     def calls(self) -> tuple[int, int]:
         """Give how many requests arrived, and how many the limiter refused."""
         after = arrived = refused = 0

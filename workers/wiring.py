@@ -330,10 +330,6 @@ class Wiring:
     def reader(self, destination: Destination, stop: threading.Event) -> Reader:
         """What reads the collections of a destination, until *stop* is set."""
 
-        def sleep(seconds: float) -> None:
-            stop.wait(seconds)
-
-        timing = self.timing(destination)
         bound = Bound(destination.name, self.generations.get(destination.name, 1))
         self.bounds.append(bound)
         return Reader(
@@ -342,22 +338,26 @@ class Wiring:
             destination=destination.name,
             clock=self.clock,
             pacing=self.pacing(destination),
-            fetch=Fetcher(
-                database=self.database,
-                destination=destination.name,
-                clock=self.clock,
-                timing=timing,
-                pace=self.paces[destination.name],
-                client=self.client(destination),
-                gates=self.gates(destination),
-                dice=random.Random(),
-                sleep=sleep,
-                bound=bound,
-                stopping=stop.is_set,
-            ),
+            fetch=self.fetcher(destination, bound, stop),
             close=close_entries,
             dice=random.Random(),
-            sleep=sleep,
+            sleep=_sleeping(stop),
+            bound=bound,
+            stopping=stop.is_set,
+        )
+
+    def fetcher(self, destination: Destination, bound: Bound, stop: threading.Event) -> Fetcher:
+        """What makes the reads of a destination: gate, slot, row, call, answer."""
+        return Fetcher(
+            database=self.database,
+            destination=destination.name,
+            clock=self.clock,
+            timing=self.timing(destination),
+            pace=self.paces[destination.name],
+            client=self.client(destination),
+            gates=self.gates(destination),
+            dice=random.Random(),
+            sleep=_sleeping(stop),
             bound=bound,
             stopping=stop.is_set,
         )
@@ -403,6 +403,15 @@ class Wiring:
 def close_entries(connection: Connection, closed: Mapping[EntryId, Closed], now: datetime) -> None:
     """Close entries, for the incoming half: the outbox's own rows are the outgoing half's."""
     entries.close(connection, closed, now=now)
+
+
+def _sleeping(stop: threading.Event) -> Callable[[float], None]:
+    """Wait as long as is said, or until this process is to end."""
+
+    def sleep(seconds: float) -> None:
+        stop.wait(seconds)
+
+    return sleep
 
 
 def address_of(destination: Destination) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import Connection
 
 from inbox import differences, resolving
 from inbox.errors import InboxError
@@ -25,8 +24,6 @@ from pillarbox.commands.common import (
 )
 from pillarbox.commands.sources import contract_of, sources
 from runtime.clock import clock_of
-from runtime.database import Database
-from runtime.settings import Settings
 from schema.events import InvalidEvent
 from schema.inbox import DriftKind, DriftState
 
@@ -56,7 +53,8 @@ def drift_list(
     listed: list[Mapping[str, Any]] = []
     with database.reading() as connection:
         if kind is DriftKind.MISSING_HERE:
-            listed = _missing_here(connection, found, destination, database, limit)
+            known = list(sources(found, destination, database).values())
+            listed = differences.all_missing_here(connection, destination, known, limit=limit)
         else:
             listed = differences.listed(
                 connection,
@@ -87,27 +85,6 @@ def drift_list(
             for one in listed
         ],
     )
-
-
-def _missing_here(
-    connection: Connection, found: Settings, destination: str, database: Database, limit: int
-) -> list[Mapping[str, Any]]:
-    """List what is there and linked to nothing here: read off the mirror, for it is no mistake yet."""
-    listed: list[Mapping[str, Any]] = []
-    for one in sources(found, destination, database).values():
-        if one.kind is None:
-            continue
-        rows = differences.missing_here(connection, destination, one.name, one.kind, limit=limit)
-        listed += [
-            {
-                "kind": DriftKind.MISSING_HERE.value,
-                "source": one.name,
-                "remote_id": remote_id,
-                "found_at": first_seen,
-            }
-            for remote_id, first_seen in rows
-        ]
-    return listed[:limit]
 
 
 @drift.command("show")

@@ -125,6 +125,23 @@ def test_a_quiet_poll_costs_two_requests_and_one_with_news_three() -> None:
     )
 
 
+@pytest.mark.parametrize("apart", [S, timedelta(0)], ids=["a second apart", "in one second"])
+@pytest.mark.parametrize("changed", [0, 1, 2, 99, 100, 101, 250, 1_000])
+def test_a_poll_of_n_changed_rows_takes_no_more_than_n_over_100_and_two_requests(
+    changed: int, apart: timedelta
+) -> None:
+    pages = -(-changed // 100)
+
+    def taken(order: Order) -> int:
+        remote = a_remote(changed, apart=apart)
+        remote.shuffles = False
+        return walked(remote, begin(order, since=LONG_AGO, size=100, largest=3000))[1]
+
+    if apart or changed < 100:
+        assert taken(Order.RESTART) <= pages + 2
+    assert taken(Order.TWO_WAYS) <= 2 * (pages + 2)
+
+
 @pytest.mark.parametrize("order", [Order.TWO_WAYS, Order.PAIR, Order.CURSOR])
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 29, 30, 31, 100])
 def test_what_a_full_sync_will_cost_is_what_it_costs(order: Order, count: int) -> None:
