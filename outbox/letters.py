@@ -177,14 +177,15 @@ def matching(connection: Connection, chosen: Filter) -> list[ColumnElement[bool]
 
 def _is_of(owner: str) -> ColumnElement[bool]:
     """Whether a letter is somebody's: by its own owner, or else by its group's."""
-    own = select(letter.c.record_id).where(letter.c.record_id == record.c.id)
-    group = select(letter_group.c.signature).where(
-        letter_group.c.destination == record.c.destination, letter_group.c.owner == owner
+    own = select(letter.c.record_id).where(letter.c.owner == owner)
+    of_another = select(letter.c.record_id).where(
+        letter.c.owner.is_not(None), letter.c.owner != owner
     )
-    of_another = own.where(letter.c.owner.is_not(None))
+    groups_of = select(letter_group.c.signature).where(letter_group.c.owner == owner)
+    # None of these looks at the record: each is worked out once, not for every letter.
     return or_(
-        own.where(letter.c.owner == owner).exists(),
-        and_(record.c.signature.in_(group.scalar_subquery()), ~of_another.exists()),
+        record.c.id.in_(own),
+        and_(record.c.signature.in_(groups_of), record.c.id.not_in(of_another)),
     )
 
 
