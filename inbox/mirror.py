@@ -165,14 +165,18 @@ def _name(
 def search(
     connection: Connection, destination: str, words: Sequence[str], *, limit: int = 20
 ) -> list[str]:
-    """Find remote things that have, for each of *words*, one that begins with it; ids, in order."""
+    """Find remote things that have, for each of *words*, one that begins with it; ids, each once.
+
+    Read in the order of the index, from the rarest word, and no further than the limit: what a common
+    name costs does not grow with how many bear it.
+    """
     if not words:
         return []
-    longest, *others = sorted(words, key=len, reverse=True)
+    rarest, *others = sorted(words, key=lambda word: _frequency(connection, destination, word))
     also = [remote_word.alias() for _ in others]
     query = select(remote_word.c.remote_id).where(
         remote_word.c.destination == destination,
-        _begins(remote_word.c.word, longest),
+        _begins(remote_word.c.word, rarest),
         *(
             select(other.c.word)
             .where(
@@ -184,8 +188,25 @@ def search(
             for word, other in zip(others, also, strict=True)
         ),
     )
-    rows = connection.execute(query.distinct().order_by(remote_word.c.remote_id).limit(limit))
-    return [remote_id for (remote_id,) in rows]
+    # One may come twice, by two words that begin alike.
+    query = query.order_by(remote_word.c.word, remote_word.c.remote_id).limit(2 * limit)
+    return list(dict.fromkeys(connection.execute(query).scalars()))[:limit]
+
+
+def _frequency(connection: Connection, destination: str, word: str) -> tuple[int, int]:
+    """Say how common a word is, counted up to a limit; of two that are, the longer is rarer."""
+    some = (
+        select(remote_word.c.word)
+        .where(remote_word.c.destination == destination, _begins(remote_word.c.word, word))
+        .limit(COMMON)
+        .subquery()
+    )
+    number = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    return number, -len(word)
+
+
+COMMON = 5_000
+"""From how many on a word counts as common. To count them takes a millisecond."""
 
 
 def _begins(column: ColumnElement[str], word: str) -> ColumnElement[bool]:
