@@ -17,8 +17,8 @@ from outbox import attempts, tallies
 from schema.hours import bookings
 from schema.states import Span
 
-LATEST_RUNS = 200
-"""How many runs are looked at: some days of nine sources."""
+LATEST_RUNS = 25
+"""How many runs of each source are looked at: a day of them."""
 
 UNANSWERED = timedelta(minutes=10)
 """How long a call may be without an outcome: longer than any lease and its quarantine."""
@@ -41,7 +41,11 @@ def _facts(site: Site, told: Mapping[str, Any], now: datetime) -> Facts:
     with site.database.reading() as connection:
         minutes = tallies.of_span(connection, name, Span.MINUTE, since=now - A_DAY)
         held = booked.of(connection, name)
-        runs = checkpoints.latest(connection, name, limit=LATEST_RUNS)
+        runs = [
+            run
+            for one in told["reading"]["sources"]
+            for run in checkpoints.latest(connection, name, source=one["source"], limit=LATEST_RUNS)
+        ]
         unanswered = attempts.unanswered(connection, name, before=now - UNANSWERED)
     hours = [window for one in held for window in one.windows]
     agreed = {

@@ -20,6 +20,10 @@ from schema.fingerprint import Json
 from schema.inbox import RunKind, RunState, Trigger
 from schema.incoming_tables import checkpoint, poll_run
 
+RECENT = 500
+"""How far back the last run of a kind is looked for: three weeks of hourly polls. When the last full sync
+began is in the checkpoint, however long ago."""
+
 SLACK = timedelta(minutes=1)
 """How far apart the clocks of two machines may be. A lease further ahead than one lease and this was
 given by a clock that has been set back since, and is nobody's."""
@@ -327,12 +331,24 @@ def latest(
 
 
 def latest_of_each(connection: Connection, destination: str) -> Mapping[tuple[str, str], Run]:
-    """Read the latest run of each collection and kind."""
-    newest = (
-        select(func.max(poll_run.c.id))
-        .where(poll_run.c.destination == destination)
-        .group_by(poll_run.c.source, poll_run.c.kind)
+    """Read the latest run of each collection and kind among its last `RECENT` runs."""
+    recent = (
+        select(poll_run.c.id, poll_run.c.kind)
+        .where(
+            poll_run.c.destination == checkpoint.c.destination,
+            poll_run.c.source == checkpoint.c.source,
+        )
+        .order_by(poll_run.c.id.desc())
+        .limit(RECENT)
+        .correlate(checkpoint)
+        .subquery()
     )
+    ids = [
+        select(func.max(recent.c.id)).where(recent.c.kind == kind.value).scalar_subquery()
+        for kind in RunKind
+    ]
+    found = connection.execute(select(*ids).where(checkpoint.c.destination == destination))
+    newest = [one for row in found for one in row if one is not None]
     rows = connection.execute(select(poll_run).where(poll_run.c.id.in_(newest)))
     return {(row["source"], row["kind"]): _run(row) for row in rows.mappings()}
 
