@@ -182,7 +182,7 @@ def _by(said: Mapping[str, Any]) -> list[str]:
 
 def _shown(said: Any) -> str:
     if isinstance(said, Sequence) and not isinstance(said, str):
-        return ", ".join(str(one) for one in cast(Sequence[object], said))
+        return ", ".join(str(one) for one in cast(Sequence[object], said)) or "what is not here"
     return str(said)
 
 

@@ -194,7 +194,8 @@ class _Batch:
         foreseen = self.foresee(record_id)
         if foreseen.after is not None:
             self._went.append((self._records[record_id], foreseen))
-            self._records[record_id] = foreseen.after.but(lane=lane)
+            calls = foreseen.result in (Result.SENT, Result.WAITS)
+            self._records[record_id] = foreseen.after.but(lane=lane if calls else Lane.LIVE)
         if foreseen.result is Result.DISCARDED:
             person = Person(actor=self._bulk.actor, reason=self._why(), now=self._around.now)
             discard(self._connection, record_id, self._around.contract, person=person)

@@ -258,9 +258,13 @@ def _outcome(said: Mapping[str, str]) -> Closed | EntryState | None:
 
 
 def _document(value: Any) -> dict[str, Any]:
-    """Write what is said, and nothing of what is not."""
+    """Write what is said, and nothing of what is not. No family at all is said: nothing is meant."""
     told = ((one.name, getattr(value, one.name)) for one in fields(value))
-    return {name: _plain(said) for name, said in told if said not in (None, ())}
+    return {
+        name: _plain(said)
+        for name, said in told
+        if said is not None and (said != () or name == "families")
+    }
 
 
 def _plain(said: Any) -> Any:

@@ -52,6 +52,7 @@ def test_a_plan_says_what_would_become_of_each_and_the_address_holds_the_choice(
     assert "Type 3 to replay them" in page
     assert desk.read("/bulk/new?reason=exhausted")["records"] == 3
     assert "Nothing of that waits for a person" in desk.get("/bulk/new?reason=conflict").text
+    assert "only what is not here" in desk.get("/bulk/new?record=E-unknown").text
     assert desk.get("/bulk/new?reason=nonsense").status_code == 422
     assert desk.read("/bulk") == []
 
