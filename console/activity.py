@@ -133,16 +133,16 @@ def told(made: Sequence[Bar]) -> dict[str, Any]:
     return {**in_all(made), "bars": [one.told() for one in made]}
 
 
-def largest_span(found: Iterable[Tally], length: timedelta) -> int:
-    """Say how many requests at most were made in whole minutes that cover a stretch that long."""
-    by_minute: dict[datetime, int] = {}
-    for one in found:
-        if one.subject is not Tallied.ENTRY:
-            by_minute[one.start] = by_minute.get(one.start, 0) + one.number
-    return max(
-        (
-            sum(number for start, number in by_minute.items() if first <= start < first + length)
-            for first in by_minute
-        ),
-        default=0,
-    )
+def largest_span(by_minute: Sequence[tuple[datetime, int]], length: timedelta) -> int:
+    """Say how many were made at most in whole minutes that cover a stretch that long.
+
+    *by_minute* is in order of time; a minute without any may be left out.
+    """
+    most = within = first = 0
+    for start, number in by_minute:
+        within += number
+        while by_minute[first][0] <= start - length:
+            within -= by_minute[first][1]
+            first += 1
+        most = max(most, within)
+    return most

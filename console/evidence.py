@@ -15,7 +15,6 @@ from console.standing import gather
 from inbox import booked, checkpoints
 from outbox import attempts, tallies
 from schema.hours import bookings
-from schema.states import Span
 
 LATEST_RUNS = 25
 """How many runs of each source are looked at: a day of them."""
@@ -39,7 +38,7 @@ def _facts(site: Site, told: Mapping[str, Any], now: datetime) -> Facts:
     destination = site.settings.destination(told["destination"])
     name = destination.name
     with site.database.reading() as connection:
-        minutes = tallies.of_span(connection, name, Span.MINUTE, since=now - A_DAY)
+        minutes = tallies.made_by_minute(connection, name, since=now - A_DAY)
         held = booked.of(connection, name)
         runs = [
             run

@@ -277,6 +277,24 @@ def of_span(
     ]
 
 
+def made_by_minute(
+    connection: Connection, destination: str, *, since: datetime
+) -> list[tuple[datetime, int]]:
+    """Read how many requests were made in each minute from a moment on, in order of time."""
+    rows = connection.execute(
+        select(tally.c.start, func.sum(tally.c.number))
+        .where(
+            tally.c.destination == destination,
+            tally.c.span == Span.MINUTE.value,
+            tally.c.start >= since,
+            tally.c.subject != Tallied.ENTRY.value,
+        )
+        .group_by(tally.c.start)
+        .order_by(tally.c.start)
+    )
+    return [(start, int(number)) for start, number in rows]
+
+
 def in_all(connection: Connection, destination: str) -> Mapping[Tallied, Mapping[str, int]]:
     """Add up everything ever counted, and what is noted and not gathered yet."""
     days = (
