@@ -151,9 +151,8 @@ _HELD = update(record).where(
 _WRITTEN = {
     one.name: f"new_{one.name}" for one in record.c if one.name not in {*KEY, "id", "cut_off"}
 }
-UPDATE_HELD = _HELD.values(
-    {name: bindparam(parameter) for name, parameter in _WRITTEN.items()} | {"cut_off": null()}
-)
+_WRITTEN_ANEW: dict[str, Any] = {name: bindparam(new) for name, new in _WRITTEN.items()}
+UPDATE_HELD = _HELD.values(_WRITTEN_ANEW | {"cut_off": null()})
 """Writes all of a record that may change, under its lease. A date that it had is forgotten: what is asked
 for may be something else by now, and what still has one gets it again; see `outbox.dating`."""
 
