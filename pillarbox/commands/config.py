@@ -1,6 +1,10 @@
 """`pillarbox config`: what is configured, as Pillarbox understood it."""
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
 
 import typer
 
@@ -37,14 +41,7 @@ def _rows(found: Settings) -> list[tuple[str, object]]:
             "not set: built in" if found.redis_url is None else without_password(found.redis_url),
         ),
         ("PILLARBOX_NAMESPACE", found.namespace),
-        ("PILLARBOX_SETTLE", written(found.settle)),
-        ("PILLARBOX_LEASE", written(found.lease)),
-        ("PILLARBOX_QUARANTINE", written(found.quarantine)),
-        ("PILLARBOX_SEND_BY", written(found.send_by)),
-        ("PILLARBOX_DEADLINE", written(found.deadline)),
-        ("PILLARBOX_KEEP_ENTRIES", written(found.keep_entries)),
-        ("PILLARBOX_KEEP_BODIES", written(found.keep_bodies)),
-        ("PILLARBOX_OFFPEAK", found.offpeak),
+        *((one.variable, one.shown(found)) for one in PLAIN),
         ("LOG_FORMAT", found.log_format),
         ("LOG_LEVEL", found.log_level),
     ]
@@ -54,6 +51,88 @@ def _rows(found: Settings) -> list[tuple[str, object]]:
             if key != "name":
                 rows.append((VARIABLES[key] if alone else f"{one.name}: {key}", value))
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A setting that is shown as it is: its variable, its name in JSON, and where it lies."""
+
+    variable: str
+    name: str
+    read: Callable[[Settings], object]
+
+    def shown(self, found: Settings) -> object:
+        """Write it as a person would have set it."""
+        value = self.read(found)
+        if isinstance(value, timedelta):
+            return written(value)
+        if isinstance(value, tuple):
+            return ", ".join(cast(tuple[str, ...], value)) or "not set"
+        return "not set" if value in (None, "") else value
+
+    def told(self, found: Settings) -> object:
+        """Give it for JSON: a duration in seconds."""
+        value = self.read(found)
+        if isinstance(value, timedelta):
+            return seconds(value)
+        if isinstance(value, tuple):
+            return list(cast(tuple[str, ...], value))
+        return str(value) if isinstance(value, Path) else value
+
+
+PLAIN = (
+    Plain("PILLARBOX_SETTLE", "settle_s", lambda found: found.settle),
+    Plain("PILLARBOX_LEASE", "lease_s", lambda found: found.lease),
+    Plain("PILLARBOX_QUARANTINE", "quarantine_s", lambda found: found.quarantine),
+    Plain("PILLARBOX_SEND_BY", "send_by_s", lambda found: found.send_by),
+    Plain("PILLARBOX_DEADLINE", "deadline_s", lambda found: found.deadline),
+    Plain("PILLARBOX_BREAKER", "breaker", lambda found: _breaker(found)),
+    Plain("PILLARBOX_KEEP_ENTRIES", "keep_entries_s", lambda found: found.keep_entries),
+    Plain("PILLARBOX_KEEP_BODIES", "keep_bodies_s", lambda found: found.keep_bodies),
+    Plain("PILLARBOX_KEEP_FEED", "keep_feed_s", lambda found: found.keep_feed),
+    Plain("PILLARBOX_KEEP_UNREAD", "keep_unread_s", lambda found: found.keep_unread),
+    Plain("PILLARBOX_KEEP_GONE", "keep_gone_s", lambda found: found.keep_gone),
+    Plain("PILLARBOX_OFFPEAK", "offpeak", lambda found: found.offpeak),
+    Plain("PILLARBOX_POLL_INTERVAL", "poll_interval_s", lambda found: found.poll_interval),
+    Plain("PILLARBOX_POLL_START", "poll_start", lambda found: found.poll_start),
+    Plain("PILLARBOX_POLL_PAGE_SIZE", "poll_page_size", lambda found: found.poll_page_size),
+    Plain("PILLARBOX_POLL_GAP", "poll_gap_s", lambda found: found.poll_gap),
+    Plain("PILLARBOX_POLL_RUNTIME", "poll_runtime_s", lambda found: found.poll_runtime),
+    Plain("PILLARBOX_FULL_SYNC", "full_sync", lambda found: found.full_sync),
+    Plain(
+        "PILLARBOX_FULL_SYNC_PAGE_SIZE",
+        "full_sync_page_size",
+        lambda found: found.full_sync_page_size,
+    ),
+    Plain("PILLARBOX_UNCONFIRMED", "unconfirmed_s", lambda found: found.unconfirmed),
+    Plain("PILLARBOX_SUBSCRIBERS", "subscribers", lambda found: found.subscribers),
+    Plain("PILLARBOX_CONSOLE_HOST", "console_host", lambda found: found.console.host),
+    Plain("PORT", "console_port", lambda found: found.console.port),
+    Plain("PILLARBOX_CONSOLE_NAMES", "console_names", lambda found: found.console.names),
+    Plain("PILLARBOX_CONSOLE_TLS", "console_tls", lambda found: found.console.tls),
+    Plain(
+        "PILLARBOX_CONSOLE_TLS_CERTIFICATE",
+        "console_tls_certificate",
+        lambda found: found.console.certificate,
+    ),
+    Plain("PILLARBOX_CONSOLE_TLS_KEY", "console_tls_key", lambda found: found.console.key),
+    Plain(
+        "PILLARBOX_CONSOLE_USER_HEADER",
+        "console_user_header",
+        lambda found: found.console.user_header,
+    ),
+    Plain("PILLARBOX_CONSOLE_PROXIES", "console_proxies", lambda found: found.console.proxies),
+    Plain("PILLARBOX_CONSOLE_IDLE", "console_idle_s", lambda found: found.console.idle),
+    Plain("PILLARBOX_CONSOLE_SESSION", "console_session_s", lambda found: found.console.session),
+)
+"""Every setting that hides nothing and belongs to no destination, in the order in which it is shown.
+
+Of a TLS key only the file's name is shown.
+"""
+
+
+def _breaker(found: Settings) -> str:
+    return f"{found.breaker_failures}/{found.breaker_within.total_seconds():g}"
 
 
 VARIABLES = {
@@ -73,14 +152,7 @@ def _values(found: Settings) -> dict[str, Any]:
         "database_url": shown(database_url(found.database_url)),
         "redis_url": None if found.redis_url is None else without_password(found.redis_url),
         "namespace": found.namespace,
-        "settle_s": seconds(found.settle),
-        "lease_s": seconds(found.lease),
-        "quarantine_s": seconds(found.quarantine),
-        "send_by_s": seconds(found.send_by),
-        "deadline_s": seconds(found.deadline),
-        "keep_entries_s": seconds(found.keep_entries),
-        "keep_bodies_s": seconds(found.keep_bodies),
-        "offpeak": found.offpeak,
+        **{one.name: one.told(found) for one in PLAIN},
         "log_format": found.log_format,
         "log_level": found.log_level,
         "destinations": [_destination(one) for one in found.destinations],

@@ -14,6 +14,7 @@ from outbox.standing import Gate
 from runtime.audit import of_subject
 from runtime.database import Database
 from runtime.processes import Beat, beat
+from runtime.settings import KNOWN
 from schema.events import (
     DeclarationMade,
     MentorChanged,
@@ -490,8 +491,13 @@ def test_config_as_json_has_stable_keys_and_never_a_key(
 
     assert keys(ran.json) == {
         "database_url", "redis_url", "namespace", "settle_s", "lease_s", "quarantine_s",
-        "send_by_s", "deadline_s", "keep_entries_s", "keep_bodies_s", "offpeak", "log_format",
-        "log_level", "destinations",
+        "send_by_s", "deadline_s", "breaker", "keep_entries_s", "keep_bodies_s", "keep_feed_s",
+        "keep_unread_s", "keep_gone_s", "offpeak", "poll_interval_s", "poll_start",
+        "poll_page_size", "poll_gap_s", "poll_runtime_s", "full_sync", "full_sync_page_size",
+        "unconfirmed_s", "subscribers", "console_host", "console_port", "console_names",
+        "console_tls", "console_tls_certificate", "console_tls_key", "console_user_header",
+        "console_proxies", "console_idle_s", "console_session_s", "log_format", "log_level",
+        "destinations",
     }  # fmt: skip
     assert keys(ran.json["destinations"][0]) == {
         "name", "contract", "url", "key", "key_name", "quota", "address", "address_quota",
@@ -645,6 +651,9 @@ def test_config_on_a_terminal_speaks_of_variables_and_of_durations_as_they_are_w
     assert lines["PILLARBOX_SETTLE"] == ["90s"]
     assert lines["PILLARBOX_LEASE"] == ["2m"]
     assert lines["PILLARBOX_API_TOKEN"] == ["not", "set"]
+    # A file of the key is shown beside the key; one of destinations shows what is in it.
+    shown = {"PILLARBOX_API_TOKEN_FILE", "PILLARBOX_DESTINATIONS"}
+    assert set(KNOWN) - shown <= lines.keys()
 
 
 def test_the_version_is_said() -> None:
