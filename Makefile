@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test faults simulate simulate-damage simulate-inbox check bench bench-faults format clean
+.PHONY: help demo up test faults simulate simulate-damage simulate-inbox check bench bench-faults pictures format clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F '\t' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ bench-faults: $(VENV)/ready  ## how soon work moves again after each fault, and 
 simulate-inbox: SEEDS = 10000
 simulate-inbox: $(VENV)/ready  ## simulated days of polling: SEEDS=10000 FROM=0
 	@$(BIN)/python -m tests.simulation_inbox $(SEEDS) $(FROM)
+
+pictures: $(VENV)/ready  ## a picture of every page of the review desk, for the documentation
+	@$(BIN)/python -m tests.browser.pictures
 
 format: $(VENV)/ready  ## put the code into its form
 	@$(BIN)/ruff check --fix .

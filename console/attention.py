@@ -79,6 +79,13 @@ ASIDE = {
     RecordState.IN_DOUBT: Anchor.IN_DOUBT,
 }
 
+STANDS = {
+    RecordState.DEAD: "set aside",
+    RecordState.HELD: "held for a person",
+    RecordState.IN_DOUBT: "in doubt",
+}
+"""How people here say where such a record stands."""
+
 SHUT = {
     GateReason.THROTTLED: Anchor.THROTTLED,
     GateReason.KEY_REFUSED: Anchor.KEY_REFUSED,
@@ -92,7 +99,7 @@ def aside(numbers: Iterable[Number]) -> list[Alert]:
     return [
         Alert(
             anchor=ASIDE[one.state],
-            line=f"{_words(one.state)}: {shown(one)}, {_words(one.reason)}",
+            line=f"{shown(one)} {STANDS[one.state]}: {_words(one.reason)}",
         )
         for one in numbers
         if one.reason is not None and one.state in ASIDE

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from console.menu import MENU
+from tests.browser.pictures import name_of
 from tests.docs import reference
 from tests.docs.reference import ROOT
 
@@ -69,3 +71,10 @@ def test_every_page_can_be_reached_from_the_index() -> None:
         ahead += [page.parent / link for link in links]
 
     assert {page.resolve() for page in PAGES} <= seen
+
+
+def test_every_page_of_the_desk_is_described_and_shown() -> None:
+    told = (ROOT / "docs" / "reference" / "pages.md").read_text(encoding="utf-8")
+
+    assert [one.path for one in MENU if f"`{one.path}`." not in told] == []
+    assert [one.path for one in MENU if f"pages/{name_of(one.path)}.png" not in told] == []

@@ -234,8 +234,8 @@ def test_status_as_json_has_stable_keys(story: Outbox) -> None:
     }  # fmt: skip
     assert one["records"] == {"dead": 1, "waiting": 1}
     assert one["entries"] == {"noted": 1}
-    assert one["attention"] == ["dead: 1, refused"]
-    assert told["attention"][0] == "dead: 1, refused"
+    assert one["attention"] == ["1 set aside: refused"]
+    assert told["attention"][0] == "1 set aside: refused"
     assert "no worker is at work" in told["attention"][-1]
 
 
@@ -263,7 +263,7 @@ def test_status_names_all_that_needs_attention_a_doubt_at_once(
 
     (one,) = told["destinations"]
     doubt, unfolded, gate = one["attention"]
-    assert doubt == "in doubt: 1, no answer"
+    assert doubt == "1 in doubt: no answer"
     assert unfolded == "entries wait to be folded since 3 h; is a relay at work?"
     assert gate.startswith("The gate is shut until a person resumes")
     assert gate.endswith("the DfE asked us to")
