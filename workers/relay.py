@@ -34,8 +34,9 @@ class RelayLoop:
     def __init__(self, wiring: Wiring, stop: threading.Event) -> None:
         self._wiring = wiring
         self._stop = stop
-        self.relays: list[Relay] = [wiring.relay(one) for one in wiring.settings.destinations]
-        self._bulks = [wiring.bulk_round(one) for one in wiring.settings.destinations]
+        self.work: list[tuple[Relay, BulkRound]] = [
+            (wiring.relay(one), wiring.bulk_round(one)) for one in wiring.settings.destinations
+        ]
         self._upkeep = wiring.upkeep()
         self._tallying = wiring.tallying()
         self._dating = [wiring.dating(one) for one in wiring.settings.destinations]
@@ -50,7 +51,7 @@ class RelayLoop:
         """Make rounds until asked to stop."""
         collect_seldom()
         self._heart.start()
-        logger.info("relay_ready", destinations=len(self.relays))
+        logger.info("relay_ready", destinations=len(self.work))
         try:
             run_every(REST, self._stop, self.run_once)
         finally:
@@ -60,7 +61,7 @@ class RelayLoop:
     def run_once(self) -> int:
         """Make one round for each destination; gives how much was done."""
         done = 0
-        for relay, bulk in zip(self.relays, self._bulks, strict=True):
+        for relay, bulk in self.work:
             result = _round(relay)
             done += result.done + _bulk_round(bulk)
             self._dispatched += result.dispatched

@@ -134,7 +134,7 @@ def test_a_relay_of_many_destinations_gets_on_with_each(
         return Round()
 
     monkeypatch.setattr(relay_process, "_round", slow)
-    loop.relays *= 3
+    loop.work *= 3
     loop.run_once()
 
     assert seen == [True] * 3
