@@ -16,7 +16,7 @@ from tests.support.nursery import log_of
 from tests.support.servers import surroundings
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """How long a child may take to do what it is to do; nothing waits this long."""
 
 
