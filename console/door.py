@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 import structlog
 from sqlalchemy import Connection
@@ -210,7 +210,7 @@ def from_here(request: Request) -> bool:
     origin = request.headers.get("origin", "")
     fetched = request.headers.get("sec-fetch-site", "same-origin")
     host = request.headers.get("host", "")
-    return bool(origin) and urlsplit(origin).netloc == host and fetched in ("same-origin", "none")
+    return bool(origin) and parts_of(origin).netloc == host and fetched in ("same-origin", "none")
 
 
 def _sealed_form(visit: Visit) -> bool:
@@ -220,8 +220,16 @@ def _sealed_form(visit: Visit) -> bool:
 
 def answers_to(site: Site, host: str) -> bool:
     """Say whether this console is meant by a `Host` header; a rebound name is not one of ours."""
-    name = urlsplit(f"//{host}").hostname
+    name = parts_of(f"//{host}").hostname
     return name is not None and name in site.names
+
+
+def parts_of(url: str) -> SplitResult:
+    """Take an address apart that anybody may have written; one that is none has no parts."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def write_down(visit: Visit, refused: Refusal) -> None:
@@ -262,7 +270,7 @@ def to_sign_in(visit: Visit) -> Response:
 
 def page_before(visit: Visit) -> str | None:
     """Give the page of this console that a form was sent from."""
-    told = urlsplit(visit.request.headers.get("referer", ""))
+    told = parts_of(visit.request.headers.get("referer", ""))
     if told.netloc != visit.request.headers.get("host", "") or not told.path.startswith("/"):
         return None
     return told.path + (f"?{told.query}" if told.query else "")

@@ -58,7 +58,7 @@ from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -307,7 +307,12 @@ def _failed(request: Request, error: Exception) -> Response:
     An error's text may hold a row's values, so only its class is logged, and none of it is shown.
     """
     logger.error("page_failed", path=request.url.path, **named(error))
-    if isinstance(error, DBAPIError):
+    if isinstance(error, DataError):
+        heading, status = "That was not done", 422
+        sentence = (
+            "A number in it is too large, or a character in it cannot be kept. Nothing was changed."
+        )
+    elif isinstance(error, DBAPIError):
         heading, status = "Not just now", 503
         sentence = "The database does not answer. Nothing was changed; try again in a moment."
     else:

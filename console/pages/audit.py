@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from console.masking import hidden
 from console.page import page, render
 from console.paging import SIZE, cursor, paged
 from console.visit import Visit
@@ -32,7 +33,7 @@ def show(visit: Visit) -> Response:
     wanted = {name: visit.asked(name) for name in ("actor", "action", "subject")}
     with visit.site.database.reading() as connection:
         rows = audit.listed(connection, **wanted, before=cursor(visit), limit=SIZE + 1)
-    listed = paged(visit, rows, key=lambda row: row["id"])
+    listed = paged(visit, [_seen_by(visit, row) for row in rows], key=lambda row: row["id"])
     return render(
         visit,
         "audit.html",
@@ -41,6 +42,13 @@ def show(visit: Visit) -> Response:
         lines=[line_of(row) for row in listed.rows],
         wanted=wanted,
     )
+
+
+def _seen_by(visit: Visit, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Hide what a line says about a person from who may not see it."""
+    if visit.who.sees(row["subject"], visit.now):
+        return row
+    return {**row, "before": hidden(row["before"]), "after": hidden(row["after"])}
 
 
 def line_of(row: Mapping[str, Any]) -> Line:

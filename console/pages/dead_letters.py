@@ -139,12 +139,15 @@ def show_discarded(visit: Visit) -> Response:
             connection, _destination(visit), before=cursor(visit), limit=SIZE + 1
         )
         listed = paged(visit, rows, key=lambda one: one.id)
-        told = [letters.dropped_json(one) for one in listed.rows]
         records = {
             one.record_id: str(found.key)
             for one in listed.rows
             if (found := store.by_id(connection, one.record_id)) is not None
         }
+    told = [
+        one if visit.who.sees(records.get(one["record_id"], ""), visit.now) else hidden(one)
+        for one in map(letters.dropped_json, listed.rows)
+    ]
     return render(visit, "problem.discarded.html", told, rows=told, page=listed, records=records)
 
 
@@ -442,16 +445,16 @@ routes = [
     page("/problems", show_groups),
     page("/problems/list", show_list),
     page("/problems/discarded", show_discarded),
-    page("/problems/{id:int}", show_letter),
-    page("/problems/{id:int}/correct", show_correction),
-    action("/problems/{id:int}/correct", correct),
-    action("/problems/{id:int}/replay", replay),
-    action("/problems/{id:int}/override", override),
-    action("/problems/{id:int}/look", look),
-    action("/problems/{id:int}/send-ours", send_ours),
-    action("/problems/{id:int}/accept-theirs", accept_theirs),
-    action("/problems/{id:int}/discard", discard),
-    action("/problems/{id:int}/restore", restore),
-    action("/problems/{id:int}/say", say_of_letter),
+    page("/problems/{id}", show_letter),
+    page("/problems/{id}/correct", show_correction),
+    action("/problems/{id}/correct", correct),
+    action("/problems/{id}/replay", replay),
+    action("/problems/{id}/override", override),
+    action("/problems/{id}/look", look),
+    action("/problems/{id}/send-ours", send_ours),
+    action("/problems/{id}/accept-theirs", accept_theirs),
+    action("/problems/{id}/discard", discard),
+    action("/problems/{id}/restore", restore),
+    action("/problems/{id}/say", say_of_letter),
     action("/problems/groups/{group}/say", say_of_group),
 ]

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from console.bulks import TODAY
 from console.chosen import selected
 from console.errors import NotThere
+from console.masking import hidden
 from console.page import page, render
 from console.paging import SIZE, cursor, paged
 from console.views import CLOSED, entry_line
@@ -41,7 +42,7 @@ def show_list(visit: Visit) -> Response:
     return render(
         visit,
         "entries.html",
-        [entry_json(one) for one in listed.rows],
+        [_seen_by(visit, one) for one in listed.rows],
         page=listed,
         lines=[
             {"entry": one, "what": entry_line(one.event, one.payload), "stands": stands(one)}
@@ -67,7 +68,7 @@ def show_one(visit: Visit) -> Response:
     return render(
         visit,
         "entry.html",
-        entry_json(one),
+        _seen_by(visit, one, subject),
         entry=one,
         record=record,
         subject=subject,
@@ -97,6 +98,14 @@ def entry_json(entry: Entry) -> dict[str, Any]:
         "closed_at": entry.closed_at,
         "record_id": entry.record_id,
     }
+
+
+def _seen_by(visit: Visit, entry: Entry, subject: str = "") -> dict[str, Any]:
+    """Give an entry as JSON, without what this visitor may not see of the person."""
+    told = entry_json(entry)
+    if not visit.who.sees(subject, visit.now):
+        told["payload"] = hidden(told["payload"])
+    return told
 
 
 def stands(entry: Entry) -> str:

@@ -32,6 +32,9 @@ LIMIT = 100
 LARGEST = 1_000
 """News to an answer, unless asked for otherwise, and at most."""
 
+LONGEST_NUMBER = 12
+"""Digits of a number, zeros in front of it included."""
+
 LONGEST_WAIT_S = 60
 """How long an answer may be waited for: less than what proxies allow."""
 
@@ -193,7 +196,8 @@ def _destination(visit: Visit) -> str:
 
 def _number(visit: Visit, name: str, default: int, *, least: int, most: int) -> int:
     text = visit.asked(name) or str(default)
-    if not (text.isascii() and text.isdecimal()) or not least <= int(text[:12]) <= most:
+    written = text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER
+    if not written or not least <= int(text) <= most:
         raise NotFilled(f"{name} is {text[:80]!r}; it must be a number from {least} to {most}")
     return int(text)
 

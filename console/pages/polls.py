@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -343,13 +343,11 @@ def _cost_json(cost: Estimate) -> dict[str, float]:
 def _instant(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise NotFilled(
-            "Enter an instant with its zone, such as 2025-09-01T00:00:00Z.", field="since"
-        )
-    return moment
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # no instant, or one before or after all years in UTC
+        pass
+    raise NotFilled("Enter an instant with its zone, such as 2025-09-01T00:00:00Z.", field="since")
 
 
 routes = [

@@ -144,5 +144,5 @@ def _file(told: list[dict[str, Any]]) -> Response:
 
 routes = [
     page("/people", show_search),
-    page("/people/{id:int}", show_record),
+    page("/people/{id}", show_record),
 ]

@@ -4,8 +4,6 @@ One idea: a sign-in is counted as failed before its password is looked at, so th
 more tries than one after the other.
 """
 
-from urllib.parse import urlsplit
-
 from sqlalchemy import Connection
 from starlette.responses import RedirectResponse, Response
 
@@ -117,8 +115,8 @@ def reveal(visit: Visit) -> Response:
 
 def here_only(path: str) -> str:
     """Give a path of this console; anything that could lead elsewhere leads to the first page."""
-    parts = urlsplit(path)
-    plain = path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.netloc
+    elsewhere = path.startswith(("//", "/\\")) or door.parts_of(path).netloc
+    plain = path.startswith("/") and not elsewhere
     return path if plain and path.isprintable() and "\\" not in path else "/"
 
 

@@ -15,6 +15,7 @@ from console.listening import check
 from console.pages import audit as audit_page
 from console.passwords import Cost
 from console.visit import Visitor
+from runtime.audit import write_down
 from runtime.settings import Listening
 from schema.console import Role
 from schema.tables import audit
@@ -451,3 +452,45 @@ def trail(desk: Desk) -> list[tuple[Any, ...]]:
     query = select(audit.c.actor, audit.c.action, audit.c.subject, audit.c.reason)
     with desk.site.database.reading() as connection:
         return [tuple(row) for row in connection.execute(query.order_by(audit.c.id))]
+
+
+# what nobody's browser sends
+
+
+def test_what_is_no_address_is_turned_away_like_a_foreign_one(desk: Desk) -> None:
+    assert desk.get("/audit", host="[::1").status_code == 421
+    assert desk.post("/accounts", NEW_ACCOUNT, origin="http://[::1").status_code == 403
+    lost = desk.get("/sign-in?next=//[x")
+    assert (lost.status_code, lost.headers["location"]) == (303, "/")
+    assert desk.read("/accounts")["accounts"] == []
+
+
+def test_numbers_and_texts_that_cannot_be_kept_are_the_askers_fault(desk: Desk) -> None:
+    assert desk.get(f"/people/{'9' * 5000}").status_code == 404
+    before_all_years = {"since": "0001-01-01T00:00:00+23:00"}
+    again = desk.post("/polls/participants/run", before_all_years, accept="application/json")
+    assert (again.status_code, again.json()["field"]) == (422, "since")
+    if desk.site.database.engine.dialect.name == "postgresql":  # SQLite keeps any text
+        assert desk.get("/audit?actor=a%00b").status_code == 422
+
+
+def test_a_viewer_reads_no_names_in_the_trail(desk: Desk) -> None:
+    payload = {"state": {"full_name": "Jane Smith"}}
+    with desk.site.database.transaction() as connection:
+        write_down(
+            connection,
+            actor="ada",
+            action="dead_letter_corrected",
+            subject="enrolment:E-1",
+            now=desk.site.clock.now(),
+            before={"payload": payload},
+            after={"diff": {"state": [payload["state"], {"full_name": "Jane Smyth"}]}},
+        )
+    assert "Jane Smith" in str(desk.read("/audit"))
+    people(desk)
+    viewer = Desk(desk.site)
+    sign_in(viewer, "vic")
+
+    for text in (viewer.get("/audit").text, str(viewer.read("/audit"))):
+        assert "enrolment:E-1" in text
+        assert "Jane" not in text

@@ -98,6 +98,8 @@ def test_filters_leave_out_and_never_lose_the_place(desk: Desk, clock: HandClock
         ({"after": "1:2"}, "'1:2' is no position"),
         ({"after": "0", "limit": "0"}, "limit is '0'; it must be a number from 1 to 1000"),
         ({"after": "0", "wait": "1h"}, "wait is '1h'"),
+        ({"after": "0", "wait": "0" * 12 + "99999"}, "must be a number from 0 to 60"),
+        ({"after": "0", "limit": "0" * 11 + "1000000"}, "must be a number from 1 to 1000"),
         ({"after": "0", "kind": "changed"}, "kind is 'changed'; there are new, updated"),
         ({"after": "0", "destination": "x"}, "destination is 'x'; there are default"),
     ],

@@ -3,6 +3,7 @@
 import pytest
 
 from runtime.database import Database
+from schema.events import RecordSnapshot
 from schema.states import RecordState
 from tests.console.test_door import people, sign_in
 from tests.desk.test_deeds import REFUSED, in_conflict, refused
@@ -151,3 +152,18 @@ def read_people(known: Outbox, database: Database) -> None:
     lists.put("/participants", row)
     known.wait(minutes=5)
     inbox.poll("participants")
+
+
+def test_what_a_viewer_reads_of_entries_has_no_names(known: Outbox, desk: Desk) -> None:
+    state = {"full_name": "Jane Smith", "schedule_identifier": "no-such-schedule"}
+    known.emit(RecordSnapshot(source_id="E-1", kind="enrolment", state=state))
+    known.run()
+    pages = ("/entries", f"/entries/{max(known.entries())}")
+    assert [page for page in pages if "Jane Smith" not in str(desk.read(page))] == []
+    people(desk)
+    viewer = Desk(desk.site)
+    sign_in(viewer, "vic")
+
+    for page in pages:
+        told = viewer.get(page, accept="application/json")
+        assert (told.status_code, "Jane" in told.text) == (200, False)
