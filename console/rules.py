@@ -161,7 +161,8 @@ def _claims_in_time(facts: Facts) -> Verdict:
     if near:
         return _met(False, f"{near[0]['key']} is not accepted: {near[0]['left']}, and it leads")
     nearest = f", the nearest {claims[0]['left']}" if claims else ""
-    return _met(True, f"{len(claims)} claims with a date are not accepted{nearest}")
+    number = "1 claim" if len(claims) == 1 else f"{len(claims)} claims"
+    return _met(True, f"{number} with a date not accepted yet{nearest}")
 
 
 def _full_syncs(facts: Facts) -> Verdict:
@@ -369,7 +370,7 @@ RULES: Sequence[Rule] = (
     ),
     Rule(
         id="full-sync-twice-a-week",
-        words="Everything is read twice a week, without `updated_since`.",
+        words="Everything is read twice a week, without updated_since.",
         setting=_names("PILLARBOX_FULL_SYNC"),
         check=_full_syncs,
         rows=("000:35,37a", "002:79", "002:94b"),

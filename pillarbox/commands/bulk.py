@@ -38,6 +38,7 @@ from pillarbox.commands.common import (
     actor,
     chosen,
     confirmed,
+    counted,
     nothing,
     opened,
     print_json,
@@ -315,7 +316,10 @@ def _show_plan(plan: Plan, told: dict[str, Any]) -> None:
             ],
         )
     for how, number in plan.untouched.items():
-        console.print(f"unchanged: {number:,} entries are {how} and need nothing", markup=False)
+        console.print(
+            f"unchanged: {counted(number, 'entry is', 'entries are')} {how.replace('_', ' ')}, nothing to do",
+            markup=False,
+        )
     console.print(
         f"{plan.number:,} records, at most {plan.calls:,} calls, about {told['minutes']:g} minutes "
         f"of the {plan.lane} lane, from {london(plan.starts_at)}",

@@ -4,6 +4,7 @@ One idea: pages are found, not listed. Those whose address has a part to fill in
 of the others, so a new page is looked at as soon as something leads to it.
 """
 
+import html
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from console.app import PAGES
+from console.menu import MENU
 from tests.browser.conftest import MARKUP
 
 WIDTHS = (1440, 390)
@@ -45,6 +47,23 @@ def test_what_an_api_answered_is_shown_and_never_run(page: Page) -> None:
 
     assert page.get_by_text(MARKUP).count() > 0
     assert page.title() == "Audit - Pillarbox"
+
+
+def test_every_link_leads_to_a_page(desk: str) -> None:
+    links: dict[str, str] = {}
+    with httpx.Client(base_url=desk, headers={"accept": "text/html"}) as client:
+        for address in found(desk):
+            for link in re.findall(r'href="(/[^"#]*)"', client.get(address).text):
+                links.setdefault(html.unescape(link), address)
+        lost = {
+            link: page
+            for link, page in links.items()
+            # Nobody is at work in this world, and that is what it says.
+            if link != "/readyz" and client.get(link, follow_redirects=True).status_code >= 400
+        }
+
+    assert len(links) > len(MENU)
+    assert lost == {}
 
 
 def _faults(page: Page, width: int) -> Iterable[str]:
