@@ -3,7 +3,19 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from benchmarks import delivery, due, emit, faults, fold, inbox, latency, memory, quota, replay
+from benchmarks import (
+    delivery,
+    due,
+    emit,
+    faults,
+    fold,
+    inbox,
+    latency,
+    memory,
+    pages,
+    quota,
+    replay,
+)
 from benchmarks.result import Line, Result
 
 
@@ -41,6 +53,7 @@ SCENARIOS: Mapping[str, Callable[..., Result]] = {
     "memory": memory.run,
     "replay": replay.run,
     "inbox": inbox.run,
+    "pages": pages.run,
     "faults": faults.run,
 }
 
