@@ -56,6 +56,26 @@ _NOT_CONFIRMED = and_(
 )
 """What is overdue was closed when it was noted: a school was to do it, and not we."""
 
+_LATEST = 1_000
+"""How many of the records that were set aside last, and of the entries that came last, are looked at."""
+
+_LATEST_RECORDS = (
+    select(record.c.id)
+    .where(
+        record.c.destination == bindparam("in_destination"),
+        record.c.signature.is_not(None),
+        record.c.aside_at.is_not(None),
+    )
+    .order_by(record.c.aside_at.desc())
+    .limit(_LATEST)
+)
+_LATEST_ENTRIES = select(outbox_entry.c.id).order_by(outbox_entry.c.id.desc()).limit(_LATEST)
+_LATELY = (
+    and_(_WAITS_WITH_IT, record.c.id.in_(_LATEST_RECORDS)),
+    and_(_WAITS_WITH_IT, outbox_entry.c.id.in_(_LATEST_ENTRIES)),
+)
+"""An entry may also join a record that stands aside already."""
+
 _NAMED = (
     outbox_entry.c.id,
     outbox_entry.c.source,
@@ -98,6 +118,29 @@ def any_aside(connection: Connection, destination: str) -> bool:
         _any(connection, found.join(outbox_entry, waiting).where(_ASIDE), destination)
         for waiting in (_WAITS_WITH_IT, _NOT_CONFIRMED)
     )
+
+
+def any_lately_aside(connection: Connection, destination: str) -> bool:
+    """Whether it is so of a record that was set aside lately, or of a late entry.
+
+    Bounded, whatever waits for a person; `any_aside` finds what this one passes over.
+    """
+    found = select(literal(1)).select_from(record)
+    return any(
+        _any(connection, found.join(outbox_entry, waiting).where(_ASIDE), destination)
+        for waiting in _LATELY
+    )
+
+
+def claim_lately_aside(connection: Connection, destination: str, limit: int) -> list[Fate]:
+    """Take these entries; each once for each reason."""
+    found: list[Fate] = []
+    for waiting in _LATELY:
+        some = _aside(connection, destination, waiting, limit - len(found))
+        told = [{"id": one.entry, "told": one.outcome} for one in some]
+        update_many(connection, outbox_entry, told)
+        found += some
+    return found
 
 
 def claim_aside(connection: Connection, destination: str, limit: int) -> list[Fate]:

@@ -58,9 +58,13 @@ logger = structlog.get_logger(__name__)
 QUEUE = "deliver"
 ACTOR = "deliver"
 
-LOOK_ASIDE = timedelta(seconds=10)
-"""How often it is looked for records that were set aside since: every entry of those that are is looked
-at. What heals sooner than this is told only how it ended."""
+LOOK_LATELY_ASIDE = timedelta(seconds=10)
+"""How often it is looked for records that were set aside since, among the latest. What heals sooner than
+this is told only how it ended."""
+
+LOOK_ASIDE = timedelta(minutes=5)
+"""How often every entry of all that stand aside is looked at: seconds, with tens of thousands of them. It
+finds what was not among the latest, and what has not come true."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +231,11 @@ class Wiring:
             destination=destination.name,
             sorts=(
                 Fates(any=fates.any_closed, claim=fates.claim_closed),
+                Fates(
+                    any=fates.any_lately_aside,
+                    claim=fates.claim_lately_aside,
+                    every=LOOK_LATELY_ASIDE,
+                ),
                 Fates(any=fates.any_aside, claim=fates.claim_aside, every=LOOK_ASIDE),
             ),
         )

@@ -115,6 +115,27 @@ def test_what_waits_for_a_person_is_told_with_the_words_and_its_end_afterwards(
     assert told(outbox)[end + 1 :] == [(entry, "c-1", "superseded"), (newer, "c-2", "delivered")]
 
 
+def test_what_was_set_aside_lately_is_told_once_without_a_look_at_all_that_stand_aside(
+    outbox: Outbox,
+) -> None:
+    outbox.link()
+    outbox.run()
+    outbox.api.then(refusal())
+    [entry] = outbox.emit(to_schedule("ecf-reduced-september", source="crm", event_id="c-1"))
+    outbox.run()
+    lately = Teller(
+        database=outbox.database,
+        clock=outbox.clock,
+        destination="default",
+        sorts=(Fates(any=fates.any_lately_aside, claim=fates.claim_lately_aside),),
+    )
+
+    assert [lately.run_once() for _ in range(2)] == [1, 0]
+    assert told(outbox) == [(entry, "c-1", "refused")]
+    with outbox.database.reading() as connection:
+        assert not fates.any_aside(connection, "default")
+
+
 def test_who_dies_while_telling_has_told_nothing_and_it_is_told_once(outbox: Outbox) -> None:
     outbox.link()
     outbox.run()
