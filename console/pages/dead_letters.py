@@ -7,10 +7,9 @@ from urllib.parse import urlencode
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from console import forms, letters
+from console import csv, forms, letters
 from console.chosen import REASONS, WORDS, chosen
 from console.counting import counted
-from console.downloads import as_csv
 from console.errors import NotThere
 from console.masking import hidden
 from console.page import Problem, act, action, page, render
@@ -422,7 +421,7 @@ def _filters(
 
 def _file(told: list[dict[str, Any]]) -> Response:
     head = ("id", "record", "since", "reason", "owner", "name", "operation", "says", "next", "note")
-    return as_csv("problems", head, [_cells(one) for one in told])
+    return csv.answer("problems", head, [_cells(one) for one in told])
 
 
 def _cells(one: Mapping[str, Any]) -> tuple[object, ...]:

@@ -6,9 +6,8 @@ from urllib.parse import urlencode
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from console import stories, views
+from console import csv, stories, views
 from console.counting import Count
-from console.downloads import as_csv
 from console.errors import NotThere
 from console.masking import hidden
 from console.page import page, render
@@ -139,7 +138,7 @@ def _id_of(hit: Hit) -> object:
 
 def _file(told: list[dict[str, Any]]) -> Response:
     names = ("id", "key", "destination", "remote_id", "name", "trn", "email", "verdict")
-    return as_csv("people", names, [[one[name] for name in names] for one in told])
+    return csv.answer("people", names, [[one[name] for name in names] for one in told])
 
 
 routes = [
