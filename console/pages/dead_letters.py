@@ -138,11 +138,8 @@ def show_discarded(visit: Visit) -> Response:
             connection, _destination(visit), before=cursor(visit), limit=SIZE + 1
         )
         listed = paged(visit, rows, key=lambda one: one.id)
-        records = {
-            one.record_id: str(found.key)
-            for one in listed.rows
-            if (found := store.by_id(connection, one.record_id)) is not None
-        }
+        whose = store.by_ids(connection, [one.record_id for one in listed.rows])
+        records = {one.id: str(one.key) for one in whose}
     told = [
         one if visit.who.sees(records.get(one["record_id"], ""), visit.now) else hidden(one)
         for one in map(letters.dropped_json, listed.rows)
