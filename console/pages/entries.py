@@ -11,6 +11,7 @@ from console.errors import NotThere
 from console.masking import hidden
 from console.page import page, render
 from console.paging import SIZE, cursor, paged
+from console.told_entries import entry_json
 from console.views import CLOSED, entry_line
 from console.visit import Visit
 from outbox import entries
@@ -77,27 +78,6 @@ def show_one(visit: Visit) -> Response:
         stands=stands(one),
         fields=sorted(one.payload.items()),
     )
-
-
-def entry_json(entry: Entry) -> dict[str, Any]:
-    """Give an entry as JSON, as `entries show --json` does."""
-    return {
-        "id": entry.id,
-        "state": entry.state,
-        "reason": entry.closed_as,
-        "event": entry.event,
-        "source_id": entry.source_id,
-        "payload": entry.payload,
-        "destination": entry.destination,
-        "source": entry.source,
-        "event_id": entry.event_id,
-        "version": entry.version,
-        "happened_at": entry.happened_at,
-        "actor": entry.actor,
-        "emitted_at": entry.emitted_at,
-        "closed_at": entry.closed_at,
-        "record_id": entry.record_id,
-    }
 
 
 def _seen_by(visit: Visit, entry: Entry, subject: str = "") -> dict[str, Any]:

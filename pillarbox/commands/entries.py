@@ -1,9 +1,10 @@
 """`pillarbox entries`: the outbox, entry by entry."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from console.told_entries import entry_json
 from console.views import CLOSED, entry_line, london
 from outbox import entries as store
 from outbox.entries import Entry
@@ -59,7 +60,7 @@ def list_(
     if not found:
         nothing("no entry matches; an emitted event would appear here", as_json=as_json, empty=[])
     if as_json:
-        print_json([_json(entry) for entry in found])
+        print_json([entry_json(entry) for entry in found])
         return
     print_table(
         ("id", "emitted (London)", "record of", "event", "state"),
@@ -88,7 +89,7 @@ def show(entry_id: int, as_json: AsJson = False) -> None:
             f"there is no entry {entry_id}; `pillarbox entries list` shows what is there", NOTHING
         )
     if as_json:
-        print_json(_json(found[0]))
+        print_json(entry_json(found[0]))
         return
     print_table(("field", "value"), _fields(found[0]))
 
@@ -172,23 +173,3 @@ def _state(entry: Entry) -> str:
     if entry.closed_as is not None:
         return CLOSED[entry.closed_as]
     return "new" if entry.state is EntryState.NEW else "waits with its record"
-
-
-def _json(entry: Entry) -> dict[str, Any]:
-    return {
-        "id": entry.id,
-        "state": entry.state,
-        "reason": entry.closed_as,
-        "event": entry.event,
-        "source_id": entry.source_id,
-        "payload": entry.payload,
-        "destination": entry.destination,
-        "source": entry.source,
-        "event_id": entry.event_id,
-        "version": entry.version,
-        "happened_at": entry.happened_at,
-        "actor": entry.actor,
-        "emitted_at": entry.emitted_at,
-        "closed_at": entry.closed_at,
-        "record_id": entry.record_id,
-    }
