@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/$(VENV)
+# The suite starts hundreds of processes; unkept, each would compile every module anew, for seconds.
+export PYTHONDONTWRITEBYTECODE :=
+PACKAGES := console gateway inbox outbox pillarbox producers records runtime sandbox schema workers
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test faults simulate simulate-damage simulate-inbox check bench bench-faults pictures format clean
@@ -69,5 +72,6 @@ $(VENV)/ready: pyproject.toml uv.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet 'uv>=0.9,<1'
-	@$(BIN)/uv sync --frozen --inexact --quiet
+	@$(BIN)/uv sync --frozen --inexact --quiet --compile-bytecode
+	@$(BIN)/python -m compileall -q $(PACKAGES)
 	@touch $@
