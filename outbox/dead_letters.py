@@ -20,6 +20,7 @@ from records import store
 from records.codec import problem_json
 from records.conflict import conflicts
 from records.fold import Folded, release
+from records.signature import unknown_there
 from runtime.audit import write_down
 from schema.contract import Contract
 from schema.record import Record
@@ -33,6 +34,9 @@ NEEDS_MORE_THAN_A_WORD: Mapping[Reason, str] = {
     Reason.UNCONFIRMED: "nothing is sent for it; ask who was to change it there",
 }
 """What no override settles, and what does: sending it all the same would be refused, or wrong."""
+
+LOOK_AGAIN = "correct the id, or have it looked up once it is there"
+"""What helps where an id is not known there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +71,12 @@ def replay(
 
     Raises `NotAside`, and `Overtaken` where something newer was asked for; *seen* is the revision that
     the person has before him. Where it would only be set aside again nothing is written. What was
-    expected there and never came is waited for anew.
+    expected there and never came is waited for anew. An id that is not known there stays aside.
     """
     record, kin = in_front_of(connection, record_id, seen=seen)
     folded = Folded(record=replayed(record, now))
-    told = _told(record, folded.record, kin, contract, now)
+    decision = after_replay(record, kin, contract, now)
+    told = Replay(before=record, after=folded.record, decision=decision)
     if told.goes_on:
         _write(connection, told, folded, ("dead_letter_replayed", reason), actor=actor, now=now)
     return told
@@ -165,6 +170,17 @@ def replayed(record: Record, now: datetime) -> Record:
         lane=Lane.LIVE,  # also where many were replayed before, and this one came back
         revision=record.revision + 1,
     )
+
+
+def after_replay(
+    record: Record, kin: Sequence[Record], contract: Contract, now: datetime
+) -> Decision:
+    """Say what would come of fresh tries. An id that is not known there is not asked for again."""
+    decision = decide(replayed(record, now), kin, contract, now)
+    problem = record.problem
+    if problem is None or not isinstance(decision, Go) or not unknown_there(record):
+        return decision
+    return Aside(problem=replace(problem, detail=f"{problem.detail}; {LOOK_AGAIN}"))
 
 
 def overridden(record: Record, contract: Contract, now: datetime) -> Folded:
@@ -282,7 +298,7 @@ class Foretold:
 
 def foretell(record: Record, kin: Sequence[Record], contract: Contract, now: datetime) -> Foretold:
     """Say what would come of a replay and of an override. Nothing is locked or written."""
-    again = decide(replayed(record, now), kin, contract, now)
+    again = after_replay(record, kin, contract, now)
     freed = [_unlocked(one, record) for one in kin]
     try:
         forced = decide(overridden(record, contract, now).record, freed, contract, now)

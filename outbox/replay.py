@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from outbox import bindings, entries, selection
-from outbox.admission import Aside, Close, Decision, Go, Park, decide, with_leave
-from outbox.dead_letters import in_words, replayed
+from outbox.admission import Aside, Close, Decision, Go, Park, with_leave
+from outbox.dead_letters import after_replay, in_words, replayed
 from outbox.selection import Selection
 from records import store
 from records.signature import is_aside
@@ -118,7 +118,7 @@ def foresee(record: Record, kin: Sequence[Record], around: Surroundings) -> Fore
     match around.deed:
         case Deed.REPLAY:
             after = replayed(record, around.now)
-            decision = decide(after, kin, around.contract, around.now)
+            decision = after_replay(record, kin, around.contract, around.now)
             left = with_leave(decision, around.writes, around.now)
             return _foreseen(after, left, around.contract)
         case Deed.DISCARD:

@@ -25,11 +25,21 @@ VALUES = re.compile(
 HASH_BYTES = 5
 """40 bits: some hundred groups are never mistaken for one another, and ten characters can be read out."""
 
+NOT_FOUND = 404
+
 
 def is_aside(record: Record) -> bool:
     """Whether nothing goes on with a record without a person or a newer event."""
     doubt = record.state is RecordState.IN_DOUBT and record.due_at is None
     return doubt or record.state in (RecordState.HELD, RecordState.DEAD)
+
+
+def unknown_there(record: Record) -> bool:
+    """Whether a record stands aside because its remote id was answered with 404."""
+    problem = record.problem
+    if problem is None or record.remote_id is None or record.mark is not None:
+        return False
+    return is_aside(record) and problem.status == NOT_FOUND
 
 
 def signature_of(record: Record) -> str | None:

@@ -21,6 +21,7 @@ from schema.bulk import BulkState, Deed, ItemState, Result
 from schema.events import DeclarationMade, Event, decode
 from schema.outcomes import AlreadyThere, Blame, Refused, Transient
 from schema.states import Closed, EntryState, Lane, Reason, RecordState
+from tests.integration.test_dead_letters import unknown_there
 from tests.support.api import a_refusal, lost
 from tests.support.builders import an_enrolment
 from tests.support.bulk import AT_ONCE, TRY_ONE, Desk, crowd_events, person_of
@@ -100,6 +101,24 @@ def test_what_was_refused_for_its_data_is_foreseen_as_refused_and_never_sent_aga
     assert len(outbox.api.calls) == calls
     assert desk.now(again).state is BulkState.DONE
     assert desk.progress(again).results == {Result.ASIDE: 1}
+
+
+def test_an_id_that_is_not_known_there_is_foreseen_as_set_aside_and_not_asked_for(
+    outbox: Outbox,
+) -> None:
+    record = unknown_there(outbox)
+    desk = Desk(outbox)
+    calls = len(outbox.api.calls)
+
+    plan = desk.plan()
+    one = desk.start(1)
+    desk.run()
+
+    (group,) = plan.groups
+    assert (group.result, group.why, plan.calls) == (Result.ASIDE, "refused, participant_id", 0)
+    assert str(record.remote_id) in group.examples[0][1]
+    assert len(outbox.api.calls) == calls
+    assert desk.progress(one).results == {Result.ASIDE: 1}
 
 
 # run

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.contracts import guidance
 from outbox import dead_letters, letters
+from outbox.admission import Aside
 from outbox.dead_letters import Replay
 from outbox.errors import NotAside, NotForOverride
 from outbox.letters import Filter
@@ -21,6 +22,7 @@ from schema.outcomes import AlreadyThere, Blame, Delivered, Refused
 from schema.record import Record
 from schema.states import Reason, RecordState
 from tests.integration.test_delivery import (
+    GONE,
     SAFE_TO_LOOK,
     declared,
     deferred,
@@ -29,7 +31,7 @@ from tests.integration.test_delivery import (
     to_schedule,
 )
 from tests.support.api import a_refusal, lost
-from tests.support.builders import OTHER_PERSON, PERSON
+from tests.support.builders import OTHER_PERSON, PERSON, an_enrolment
 from tests.support.clock import NOON
 from tests.support.outbox import Outbox
 
@@ -237,3 +239,43 @@ def test_the_list_holds_what_waits_for_a_person_and_nothing_else(known: Outbox) 
 
     assert [str(one.key) for one in everything] == ["enrolment:E-1"]
     assert of_a_kind == []
+
+
+def test_an_id_that_is_not_known_there_is_not_asked_for_again_by_a_replay(outbox: Outbox) -> None:
+    unknown_there(outbox)
+    calls = len(outbox.api.calls)
+
+    again = replay(outbox, outbox.record())
+    outbox.run()
+
+    assert not again.goes_on
+    assert isinstance(again.decision, Aside)
+    assert "looked up once it is there" in again.decision.problem.detail
+    assert len(outbox.api.calls) == calls
+
+    outbox.api.people[PERSON] = an_enrolment()
+    look(outbox)
+    outbox.run()
+    assert outbox.api.people[PERSON]["training_status"] == "deferred", "it is there now"
+
+
+def unknown_there(outbox: Outbox) -> Record:
+    """A deferral of whom the API answered 404 to the first look."""
+    outbox.link()
+    outbox.api.then(GONE)
+    outbox.api.people.clear()
+    outbox.emit(deferred())
+    outbox.run()
+    return outbox.record()
+
+
+def look(outbox: Outbox) -> None:
+    with outbox.database.transaction() as connection:
+        dead_letters.look(
+            connection,
+            outbox.record().id,
+            outbox.contract,
+            actor="Ada",
+            reason="the school registered her",
+            now=outbox.clock.now(),
+        )
