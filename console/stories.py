@@ -18,6 +18,7 @@ from inbox.mirror import Mirrored
 from outbox import attempts, bindings, entries
 from records import store
 from records.codec import problem_json
+from records.signature import unknown_there
 from runtime.audit import of_subject
 from schema.contract import Contract
 from schema.fingerprint import Json
@@ -214,6 +215,7 @@ def tell(
         **summary(one),
         "verdict": views.verdict(one, now),
         "next": views.next_step(one, contract),
+        "unknown_there": unknown_there(one),
         "waited_for_by": [str(other.key) for other in family if other.waits_for == str(one.key)],
         "family": [
             {"key": str(other.key), "verdict": views.verdict(other, now)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from records.signature import unknown_there
 from schema.contract import Contract
 from schema.days import LONDON
 from schema.fingerprint import Json
@@ -232,9 +233,16 @@ def _side(record: Record, name: str, wish: Pending | None) -> Side:
     return Side(field=name, there=there)
 
 
+def as_of(record: Record) -> str:
+    """Say of when what is known of the other side is."""
+    if unknown_there(record):
+        return "not known there"
+    return f"as of {london(record.accepted_at)}" if record.accepted_at else "not looked at yet"
+
+
 def _how(record: Record, here: Json, there: Json, otherwise: str) -> str:
     if record.accepted is None:
-        return "not looked at yet"
+        return as_of(record)
     return "" if here == there else otherwise
 
 

@@ -176,16 +176,24 @@ def show_told(one: Record, told: dict[str, Any]) -> None:
     if told["waited_for_by"]:
         console.print(f"  Waiting for it: {', '.join(told['waited_for_by'])}", markup=False)
     if one.remote_id:
-        console.print(
-            f"  There it is {one.remote_id}" + (f", {one.role}" if one.role else ""), markup=False
-        )
+        there = one.remote_id + (f", {one.role}" if one.role else "")
+        if told["unknown_there"]:
+            said = f"  Linked to {there}; the API answered 404: it does not know this id"
+        else:
+            said = f"  There it is {there}"
+        console.print(said, markup=False)
     differing = [row for row in told["fields"] if row["how"] or row["there"] is not None]
     if differing:
         console.print()
-        as_of = f"as of {views.london(one.accepted_at)}" if one.accepted_at else "not looked at yet"
         both = any(row["how"] == "both changed it" for row in differing)
         print_table(
-            ("  field", *(("when asked",) if both else ()), "here", f"there, {as_of}", ""),
+            (
+                "  field",
+                *(("when asked",) if both else ()),
+                "here",
+                f"there, {views.as_of(one)}",
+                "",
+            ),
             [
                 (
                     f"  {row['field']}",

@@ -7,6 +7,7 @@ from schema.events import RecordSnapshot
 from schema.states import RecordState
 from tests.console.test_door import people, sign_in
 from tests.desk.test_deeds import REFUSED, in_conflict, refused
+from tests.integration.test_dead_letters import unknown_there
 from tests.integration.test_delivery import declared, known
 from tests.support.builders import PERSON
 from tests.support.desk import Desk, a_site
@@ -167,3 +168,13 @@ def test_what_a_viewer_reads_of_entries_has_no_names(known: Outbox, desk: Desk) 
     for page in pages:
         told = viewer.get(page, accept="application/json")
         assert (told.status_code, "Jane" in told.text) == (200, False)
+
+
+def test_an_id_that_is_not_known_there_is_not_said_to_be_there(outbox: Outbox, desk: Desk) -> None:
+    record = unknown_there(outbox)
+
+    for page in (f"/people/{record.id}", f"/problems/{record.id}"):
+        text = desk.get(page).text
+        assert "the API answered 404: it does not know this id" in text
+        assert "not looked at yet" not in text
+        assert "There: <span" not in text

@@ -7,6 +7,7 @@ import pytest
 
 from schema.states import RecordState
 from tests.desk.test_deeds import REFUSED, in_conflict, refused
+from tests.integration.test_dead_letters import unknown_there
 from tests.integration.test_delivery import declared, deferred, known
 from tests.support.builders import PERSON
 from tests.support.command import Ran, run
@@ -125,3 +126,17 @@ def test_lists_are_narrowed_by_age_record_and_person_and_say_what_they_cannot_re
     assert desk("list", "--age", "long").code == 2
     assert desk("list", "--age", "1h").code in (0, 4)
     assert desk("show", "999").code == 4
+
+
+def test_an_id_that_is_not_known_there_is_not_said_to_be_there(
+    outbox: Outbox, desk: Callable[..., Ran]
+) -> None:
+    record = unknown_there(outbox)
+
+    told = run("records", "explain", "E-1").out
+
+    assert f"Linked to {PERSON}, ecf-induction; the API answered 404" in told
+    assert "There it is" not in told
+    assert "not looked at yet" not in told
+    assert run("records", "show", "E-1", "--json").json[0]["unknown_there"]
+    assert "it does not know this id" in desk("show", str(record.id)).out
