@@ -12,8 +12,13 @@ makes a few hundred thousand; at Python's 700 it looks hundreds of times in ever
 nothing. Higher lets cycles of libraries live a little longer; lower costs a fifth of a batch."""
 
 
+def look_seldom() -> None:
+    """Let the collector look seldom: what is loaded at the start stays, and looking costs a fifth of it."""
+    gc.set_threshold(YOUNG)
+
+
 def collect_seldom() -> None:
     """Let the collector look seldom, and no more at what is there now. Call once, when all is built."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG)
+    look_seldom()

@@ -1,12 +1,14 @@
-"""Bringing a database to this version, and saying which version it is at."""
+"""Bringing a database to this version, and saying which version it is at.
 
+One idea: every process asks at its start whether the database is at this version, and nearly always
+it is. So that is asked without Alembic, whose loading takes longer than all else that is done then.
+"""
+
+import re
+from functools import cache
 from pathlib import Path
-from typing import cast
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
 
 from runtime.database import Database
 from runtime.errors import DatabaseBehind
@@ -14,16 +16,26 @@ from runtime.errors import DatabaseBehind
 LOCK = 7_236_011
 """PostgreSQL advisory lock: two processes that upgrade at once do it one after the other."""
 
+NAME = re.compile(r"""^revision = ["'](\w+)["']$""", re.MULTILINE)
+FOLLOWS = re.compile(r"""^down_revision = ["'](\w+)["']$""", re.MULTILINE)
+"""How a migration says its name, and after which it comes."""
+
 
 def upgrade(database: Database, *, to: str = "head") -> str:
     """Bring the database to the newest migration, all or nothing; gives its name.
 
     *to* stops at an earlier one, as a database of an earlier version is.
     """
+    if to == "head" and current(database) == head():
+        return head()
+    from alembic import command
+    from alembic.config import Config
+
     with database.transaction() as connection:
         if not database.is_sqlite:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-        config = _config()
+        config = Config()
+        config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, to)
     return head() if to == "head" else to
@@ -32,12 +44,20 @@ def upgrade(database: Database, *, to: str = "head") -> str:
 def current(database: Database) -> str | None:
     """Give the migration the database is at, None for an empty one."""
     with database.reading() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        at = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        return None if at is None else str(at)
 
 
+@cache
 def head() -> str:
-    """Give the newest migration."""
-    return cast(str, ScriptDirectory.from_config(_config()).get_current_head())
+    """Give the newest migration: the one that no other comes after."""
+    texts = [file.read_text(encoding="utf-8") for file in (_folder() / "versions").glob("*.py")]
+    names = {found[1] for text in texts if (found := NAME.search(text))}
+    followed = {found[1] for text in texts if (found := FOLLOWS.search(text))}
+    [newest] = names - followed
+    return newest
 
 
 def require(database: Database) -> None:
@@ -51,12 +71,6 @@ def require(database: Database) -> None:
         f"the database is at migration {at} and this version needs {head()}; "
         "run `pillarbox db upgrade`"
     )
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_folder()).replace("%", "%%"))
-    return config
 
 
 def _folder() -> Path:

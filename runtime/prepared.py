@@ -7,17 +7,18 @@ takes longer than the driver's own. Its connections, transactions and errors are
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from psycopg import RawCursor
 from sqlalchemy import Connection, Executable
-from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 from runtime.database import read_json
+
+if TYPE_CHECKING:
+    from psycopg import RawCursor
 
 Row = tuple[Any, ...]
 
@@ -43,10 +44,14 @@ class Prepared:
         for name, write in self._writers.items():
             given[name] = write(given[name])
         text, names = self._numbered
+        from psycopg import RawCursor  # on SQLite nobody needs to have it loaded
+
         return _fetched(connection, RawCursor, text, [given[name] for name in names])
 
     @cached_property
     def _compiled(self) -> SQLCompiler:
+        from sqlalchemy.dialects.postgresql.psycopg import dialect as psycopg_dialect
+
         dialect = psycopg_dialect(json_deserializer=read_json)
         statement = cast(ClauseElement, self._statement)
         return cast(SQLCompiler, statement.compile(dialect=dialect))
@@ -89,7 +94,7 @@ def run(connection: Connection, text: str, values: Mapping[str, Any] | Row) -> S
 
 def _fetched(
     connection: Connection,
-    kind: type[RawCursor[Row]] | None,
+    kind: "type[RawCursor[Row]] | None",
     text: str,
     values: Mapping[str, Any] | Sequence[Any],
 ) -> Sequence[Row]:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import Connection
 
 from gateway.answers import Answer, Failure, outcome
-from gateway.client import Client, usable_key
 from gateway.errors import GatewayError
 from gateway.registry import contract_named
 from inbox import mirror, requests, retention
@@ -35,7 +35,6 @@ from outbox.standing import Breaker
 from outbox.tallies import Tallying
 from outbox.upkeep import Prune, Retention, Upkeep
 from runtime import redis as runtime_redis
-from runtime.broker import Doorbell
 from runtime.clock import Clock, clock_of
 from runtime.database import Database
 from runtime.errors import InvalidSettings, NotOurs, RedisAway
@@ -49,9 +48,14 @@ from schema.plans import Call
 from schema.record import Record
 from schema.states import Closed, Lane, Tallied
 from workers.bound import Bound
-from workers.fetch import Fetcher
 from workers.key_print import key_print
 from workers.pace import QuotaPace, pace_for
+
+# What looks and what changes rows builds this too, and need not load what calls and what listens.
+if TYPE_CHECKING:
+    from gateway.client import Client
+    from runtime.broker import Doorbell
+    from workers.fetch import Fetcher
 
 logger = structlog.get_logger(__name__)
 
@@ -98,8 +102,10 @@ class Wiring:
         return clock_of(self.database)
 
     @cached_property
-    def broker(self) -> Doorbell:
+    def broker(self) -> "Doorbell":
         """The broker of this process."""
+        from runtime.broker import Doorbell
+
         return Doorbell(self.redis, self.settings.namespace)
 
     @cached_property
@@ -355,8 +361,10 @@ class Wiring:
             stopping=stop.is_set,
         )
 
-    def fetcher(self, destination: Destination, bound: Bound, stop: threading.Event) -> Fetcher:
+    def fetcher(self, destination: Destination, bound: Bound, stop: threading.Event) -> "Fetcher":
         """What makes the reads of a destination: gate, slot, row, call, answer."""
+        from workers.fetch import Fetcher
+
         return Fetcher(
             database=self.database,
             destination=destination.name,
@@ -387,8 +395,10 @@ class Wiring:
 
         return make_call
 
-    def client(self, destination: Destination) -> Client:
+    def client(self, destination: Destination) -> "Client":
         """The HTTP client of a destination; raises `InvalidSettings`."""
+        from gateway.client import Client
+
         self.check_key(destination)
         try:
             return Client(
@@ -399,6 +409,8 @@ class Wiring:
 
     def check_key(self, destination: Destination) -> None:
         """Raise `InvalidSettings` when there is no key, or none that a header can carry."""
+        from gateway.client import usable_key
+
         try:
             usable_key(destination.token.read())
         except GatewayError as error:

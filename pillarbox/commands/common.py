@@ -1,4 +1,7 @@
-"""What every command shares: settings, the open database, how things are printed, exit codes."""
+"""What every command shares: settings, the open database, how things are printed, exit codes.
+
+One idea: the help needs this too, so whatever takes long to load is loaded where it is used.
+"""
 
 import getpass
 import os
@@ -7,15 +10,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
-
-from console.plain import as_json
-from runtime import log
-from runtime.database import Database
-from runtime.settings import Destination, Settings
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from runtime.database import Database
+    from runtime.settings import Destination, Settings
     from workers.wiring import Wiring
 
 DONE = 0
@@ -50,16 +51,20 @@ class Stop(Exception):
         self.code = code
 
 
-def settings() -> Settings:
+def settings() -> "Settings":
     """Read the environment, and set up logging by it."""
+    from runtime import log
+    from runtime.settings import Settings
+
     found = Settings.from_environment()
     log.set_up(form=found.log_format, level=found.log_level)
     return found
 
 
-def opened(found: Settings) -> Database:
+def opened(found: "Settings") -> "Database":
     """Open the database, reachable and migrated, or end with the cure."""
     from runtime import migrations
+    from runtime.database import Database
 
     database = Database(found.database_url)
     database.check()
@@ -67,7 +72,7 @@ def opened(found: Settings) -> Database:
     return database
 
 
-def wired(found: Settings) -> "Wiring":
+def wired(found: "Settings") -> "Wiring":
     """Build the collaborators on a database that is reachable and migrated."""
     from runtime import migrations
     from workers.wiring import Wiring
@@ -78,7 +83,7 @@ def wired(found: Settings) -> "Wiring":
     return wiring
 
 
-def chosen(found: Settings, name: str) -> Destination:
+def chosen(found: "Settings", name: str) -> "Destination":
     """Give the destination of that name."""
     return found.destination(name)
 
@@ -93,11 +98,15 @@ def actor() -> str:
 
 def print_json(value: Any) -> None:
     """Print one JSON value: UTC ISO times, stable keys."""
+    from console.plain import as_json
+
     sys.stdout.write(as_json(value) + "\n")
 
 
-def stdout() -> Console:
+def stdout() -> "Console":
     """The console people read; plain where it is no terminal."""
+    from rich.console import Console
+
     # Off a terminal nothing is wrapped: an id cut in two can be neither found nor copied.
     width = None if sys.stdout.isatty() else UNWRAPPED
     return Console(highlight=False, soft_wrap=True, width=width)
@@ -105,6 +114,8 @@ def stdout() -> Console:
 
 def say_error(sentence: str) -> None:
     """Print one sentence on stderr."""
+    from rich.console import Console
+
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {sentence}", markup=False)
 
 
@@ -113,8 +124,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     stdout().print(table(columns, rows))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> "Table":
     """Lay rows out under headings, aligned, without lines."""
+    from rich.table import Table
+
     laid = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         laid.add_column(column, overflow="fold")

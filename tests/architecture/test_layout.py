@@ -56,6 +56,25 @@ def test_a_producer_loads_a_database_and_nothing_beyond_it(line: str) -> None:
     assert loaded & unwanted == set()
 
 
+HEAVY = {"sqlalchemy", "pydantic", "redis", "httpx", "httpcore", "starlette", "jinja2", "alembic"}
+
+
+@pytest.mark.parametrize(
+    ("line", "needed"),
+    [
+        ("pillarbox.__main__.application()", set[str]()),
+        ("pillarbox.__main__.loaded('status')", {"sqlalchemy", "pydantic", "redis"}),
+        ("pillarbox.__main__.loaded('emit')", {"sqlalchemy", "pydantic"}),
+        ("import runtime.migrations", {"sqlalchemy"}),
+        ("import workers.wiring", {"sqlalchemy", "pydantic", "redis"}),
+    ],
+)
+def test_a_command_loads_no_library_that_it_can_do_without(line: str, needed: set[str]) -> None:
+    loaded = imported(f"import pillarbox.__main__\n{line}")
+
+    assert loaded & HEAVY == needed
+
+
 def imported(line: str) -> set[str]:
     """Give the modules that a fresh interpreter has loaded after this line."""
     program = f"import sys\n{line}\nprint(*sys.modules, sep='\\n')"

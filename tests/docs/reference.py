@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import typer
 from pydantic.fields import FieldInfo
 from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Table
 from sqlalchemy.dialects import postgresql
@@ -22,7 +21,7 @@ from sqlalchemy.dialects import postgresql
 from console import gauges, runbook
 from gateway import answers
 from gateway.contracts import guidance, lead_provider_v3
-from pillarbox.__main__ import application
+from pillarbox.__main__ import COMMANDS, loaded
 from runtime import metrics
 from schema.all_tables import metadata
 from schema.bulk import BulkState, Result
@@ -113,15 +112,15 @@ def commands() -> str:
 
 def leaves() -> list[tuple[str, Any]]:
     """Give every command, with the words that call it."""
-    return list(_leaves(typer.main.get_command(application()), "pillarbox"))
+    return list(_leaves({name: loaded(name) for name in COMMANDS}, "pillarbox"))
 
 
-def _leaves(group: Any, path: str) -> Iterator[tuple[str, Any]]:
-    for name, command in group.commands.items():
+def _leaves(commands: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for name, command in commands.items():
         if getattr(command, "invoke_without_command", False):
             yield f"{path} {name}", command
         if hasattr(command, "commands"):
-            yield from _leaves(command, f"{path} {name}")
+            yield from _leaves(command.commands, f"{path} {name}")
         else:
             yield f"{path} {name}", command
 
