@@ -13,15 +13,19 @@ from typing import Final
 from starlette.responses import Response
 
 from console.plain import utc
+from console.veil import CLOSED, Over
 
 STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What makes a formula of a cell in one spreadsheet or another."""
 
 
-def answer(name: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:
-    """Answer a list as a file of that name; times in UTC, as in JSON."""
+def answer(
+    name: str, head: Sequence[str], rows: Iterable[Sequence[object]], *, over: Over = CLOSED.over
+) -> Response:
+    """Answer a list as a file of that name; times in UTC, as in JSON; *over* is the visit's."""
+    seen = (over(dict(zip(head, row, strict=True))).values() for row in rows)
     return Response(
-        written(head, rows),
+        written(head, map(list, seen)),
         media_type="text/csv; charset=utf-8",
         headers={"content-disposition": f'attachment; filename="{name}.csv"'},
     )

@@ -23,6 +23,9 @@ plain synchronous code on a thread of its own:
 exactly the object that the command prints with `--json`; anything that only the template needs comes
 after it, by keyword. `told` itself is there in the template, and each of its keys too.
 
+Who may see no names gets every text over a veil (`console.veil`), in pages, JSON and files alike. Tell it
+whom a page is about: `whose.about(visit, connection, records)`.
+
 **Acting.** `action` has checked the role, the host, the origin and the form's seal before the handler
 runs, and written down who was turned away. The handler says what to do in one transaction:
 
@@ -70,6 +73,7 @@ from console.menu import shown_menu
 from console.plain import as_json
 from console.site import Site
 from console.templating import TEMPLATES
+from console.veil import CLOSED, Over
 from console.visit import Form, Visit, Way
 from gateway.errors import GatewayError
 from inbox.errors import InboxError
@@ -160,7 +164,7 @@ def render(
 ) -> Response:
     """Answer a page, or what it tells as JSON where a program asks."""
     if visit.wants_json:
-        return json_answer(told, status=status)
+        return json_answer(told, status=status, over=visit.over)
     keys: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     said = flash.read(visit)
     given = {**keys, "told": told, **_frame(visit, said), **words}
@@ -170,9 +174,9 @@ def render(
     return response
 
 
-def json_answer(told: Any, *, status: int = 200) -> Response:
-    """Answer JSON, as the command prints it."""
-    return Response(as_json(told) + "\n", status, media_type="application/json")
+def json_answer(told: Any, *, status: int = 200, over: Over = CLOSED.over) -> Response:
+    """Answer JSON, as the command prints it; *over* is the visit's, or else it names nobody."""
+    return Response(as_json(over(told)) + "\n", status, media_type="application/json")
 
 
 def act(
@@ -193,7 +197,7 @@ def act(
             raise
         return again(_problem(error))
     if visit.wants_json:
-        return json_answer({"done": True} if told is None else told(done))
+        return json_answer({"done": True} if told is None else told(done), over=visit.over)
     return lead_on(
         visit,
         to if isinstance(to, str) else to(done),
@@ -220,7 +224,7 @@ def lead_on(visit: Visit, to: str, *, said: str | None = None) -> Response:
 def problem_page(visit: Visit, sentence: str, *, status: int, title: str) -> Response:
     """Answer that something cannot be, in a sentence."""
     if visit.wants_json:
-        return json_answer({"error": sentence}, status=status)
+        return json_answer({"error": sentence}, status=status, over=visit.over)
     return render(visit, "problem.html", {}, status=status, sentence=sentence, heading=title)
 
 
@@ -272,7 +276,8 @@ def _answered(visit: Visit, show: Show) -> Response:
 def _not_done(visit: Visit, problem: Problem) -> Response:
     """Say why nothing was done, on the page where the form was."""
     if visit.wants_json:
-        return json_answer({"error": problem.sentence, "field": problem.field}, status=422)
+        told = {"error": problem.sentence, "field": problem.field}
+        return json_answer(told, status=422, over=visit.over)
     back = door.page_before(visit)
     if visit.request.method != "POST" or back is None:
         return problem_page(visit, problem.sentence, status=422, title="That was not done")
@@ -333,6 +338,7 @@ def _frame(visit: Visit, said: flash.Said | None) -> dict[str, Any]:
             strip = counters.read(connection, names, visit.now)
     return {
         "visit": visit,
+        "over": visit.over,
         "who": visit.who,
         "now": visit.now,
         "csrf": visit.who.csrf if visit.who.secret else "",

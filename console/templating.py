@@ -1,16 +1,21 @@
 """Jinja for the pages: our templates, GOV.UK's macros, and the words that both need.
 
-One idea: everything is escaped, and what a template writes about a row it writes by `views`.
+One idea: everything is escaped, what a template writes about a row it writes by `views`, and no value
+is written but over the visitor's veil. What is escaped already (`| e`) is not looked at again: that is
+for what the visitor typed.
 """
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader
+from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from console.masking import masked
+from console.veil import CLOSED, Over
 from console.views import ago, london
 
 
@@ -26,12 +31,13 @@ class Templates:
                 ]
             ),
             autoescape=True,
+            finalize=_veiled,
             trim_blocks=True,
             lstrip_blocks=True,
         )
         filters: dict[str, Any] = self._environment.filters
         filters |= {
-            "london": london,
+            "london": _london,
             "ago": ago,
             "utc": _utc,
             "since": _since,
@@ -43,6 +49,20 @@ class Templates:
     def page(self, name: str, words: Mapping[str, Any], *, status: int = 200) -> HTMLResponse:
         """Write a page."""
         return HTMLResponse(self._environment.get_template(name).render(words), status)
+
+
+@pass_context
+def _veiled(context: Context, value: Any) -> Any:
+    """Give a value as who looks may read it; a template that does not know who looks shows nobody."""
+    if not isinstance(value, str):
+        return value
+    over: Over = context.get("over") or CLOSED.over
+    return over(value)
+
+
+def _london(moment: datetime | None) -> Markup:
+    """Write an instant. It is nobody's name: not even that of a person called May."""
+    return Markup(london(moment))
 
 
 def _utc(moment: datetime) -> str:

@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from console.errors import NotFilled, NotThere
 from console.site import Site
+from console.veil import Veil
 from schema.console import Role
 
 
@@ -106,13 +107,21 @@ class Form:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """One request. `now` is taken once; `form` is empty unless this is an action."""
+    """One request. `now` is taken once; `form` is empty unless this is an action.
+
+    `veil` learns from the page whom it is about (`console.whose`); what is answered goes `over` it.
+    """
 
     site: Site
     request: Request
     who: Visitor
     now: datetime
     form: Form = field(default_factory=Form)
+    veil: Veil = field(default_factory=Veil)
+
+    def over(self, told: Any) -> Any:
+        """Give what is answered as this visitor may read it."""
+        return told if self.who.may(Role.OPERATOR) else self.veil.over(told)
 
     @property
     def wants_json(self) -> bool:

@@ -130,7 +130,8 @@ def add_token(visit: Visit) -> Response:
         field = "program" if error.field == "name" else error.field
         return show(visit, Problem(sentence=str(error), field=field))
     if visit.wants_json:
-        return json_answer({"name": name, "role": given["role"].value, "token": token})
+        told = {"name": name, "role": given["role"].value, "token": token}
+        return json_answer(told, over=visit.over)
     return show(visit, token=token)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from console import whose
 from console.masking import hidden
 from console.page import page, render
 from console.paging import SIZE, cursor, paged
@@ -33,6 +34,10 @@ def show(visit: Visit) -> Response:
     wanted = {name: visit.asked(name) for name in ("actor", "action", "subject")}
     with visit.site.database.reading() as connection:
         rows = audit.listed(connection, **wanted, before=cursor(visit), limit=SIZE + 1)
+        whose.about_keys(visit, connection, [row["subject"] for row in rows])
+        destination = visit.site.settings.destinations[0].name
+        whose.anybody_in(visit, connection, destination, [row["reason"] for row in rows])
+    whose.of_documents(visit, [(row["before"], row["after"]) for row in rows])
     listed = paged(visit, [_seen_by(visit, row) for row in rows], key=lambda row: row["id"])
     return render(
         visit,

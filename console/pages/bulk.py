@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from console import bulks, csv
+from console import bulks, csv, whose
 from console.chosen import BULK_WORDS, REASONS, selected
 from console.errors import NotFilled, NotThere
 from console.page import act, action, page, render
@@ -39,6 +39,8 @@ def show_list(visit: Visit) -> Response:
         listed = paged(visit, rows, key=lambda row: row.id)
         told = [_json(connection, visit, row) for row in listed.rows]
         lines = [_line(connection, visit, row) for row in listed.rows]
+        said = [row.reason for row in listed.rows]
+        whose.anybody_in(visit, connection, one.name, said)
     return render(visit, "bulk_list.html", told, page=listed, lines=lines)
 
 
@@ -50,6 +52,8 @@ def show_plan(visit: Visit) -> Response:
     with visit.site.database.reading() as connection:
         plan = _planned(connection, visit, one, words, how)
         other = bulk.active(connection, one.name)
+        examples = [record for group in plan.groups for record, _ in group.examples]
+        whose.about(visit, connection, examples)
     groups = [
         {
             "words": bulks.FORESEEN[group.result],
@@ -135,6 +139,8 @@ def show_one(visit: Visit) -> Response:
             limit=SIZE + 1,
         )
         line = _line(connection, visit, one)
+        whose.about(visit, connection, [item.record for item in rows])
+        whose.anybody_in(visit, connection, one.destination, [one.reason])
     listed = paged(visit, rows, key=lambda item: item.record.id)
     return render(
         visit,
@@ -165,6 +171,7 @@ def show_records(visit: Visit) -> Response:
         one = _one(connection, visit)
         after = cursor(visit) or 0
         rows = bulk.items(connection, one.id, result=_result(visit), after=after, limit=ROWS)
+        whose.about(visit, connection, [item.record for item in rows])
     told = [bulks.item_json(item) for item in rows]
     if visit.wants_json:
         return render(visit, "", told)
@@ -175,12 +182,14 @@ def report(visit: Visit) -> Response:
     """Give the whole report as a table for a spreadsheet."""
     with visit.site.database.reading() as connection:
         one = _one(connection, visit)
-        return csv.answer(f"bulk-{one.id}", bulks.CSV_HEAD, _rows(connection, one))
+        rows = _rows(visit, connection, one)
+        return csv.answer(f"bulk-{one.id}", bulks.CSV_HEAD, rows, over=visit.over)
 
 
-def _rows(connection: Connection, one: Bulk) -> Iterator[Sequence[object]]:
+def _rows(visit: Visit, connection: Connection, one: Bulk) -> Iterator[Sequence[object]]:
     after = 0
     while items := bulk.items(connection, one.id, after=after, limit=ROWS):
+        whose.about(visit, connection, [item.record for item in items])
         yield from map(bulks.csv_row, items)
         after = items[-1].record.id
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from console import csv, forms, letters
+from console import csv, forms, letters, whose
 from console.chosen import REASONS, WORDS, chosen
 from console.counting import counted
 from console.errors import NotThere
@@ -48,6 +48,9 @@ def show_groups(visit: Visit) -> Response:
         wanted = _chosen(visit, connection, words)
         found = letters.groups(connection, wanted, _contract(visit, wanted.destination), visit.now)
         owners = stored.owners(connection, wanted.destination)
+        whose.about(visit, connection, store.by_ids(connection, [one["example"] for one in found]))
+        said = [text for one in found for text in (one["message"], one["note"])]
+        whose.anybody_in(visit, connection, wanted.destination, said)
     return render(
         visit,
         "problems.html",
@@ -73,9 +76,12 @@ def show_list(visit: Visit) -> Response:
         number = counted(stored.count(connection, wanted))
         owners = stored.owners(connection, wanted.destination)
         said = _said_of(connection, wanted)
+        whose.about(visit, connection, listed.rows)
+        notes = [None if said is None else said.note]
+        whose.anybody_in(visit, connection, wanted.destination, notes)
     told = [one if visit.who.sees(one["key"], visit.now) else hidden(one) for one in told]
     if as_file:
-        return _file(told)
+        return _file(visit, told)
     return render(
         visit,
         "problem_list.html",
@@ -138,8 +144,10 @@ def show_discarded(visit: Visit) -> Response:
             connection, _destination(visit), before=cursor(visit), limit=SIZE + 1
         )
         listed = paged(visit, rows, key=lambda one: one.id)
-        whose = store.by_ids(connection, [one.record_id for one in listed.rows])
-        records = {one.id: str(one.key) for one in whose}
+        found = store.by_ids(connection, [one.record_id for one in listed.rows])
+        records = {one.id: str(one.key) for one in found}
+        whose.about(visit, connection, found)
+        whose.of_documents(visit, [one.wishes for one in listed.rows])
     told = [
         one if visit.who.sees(records.get(one["record_id"], ""), visit.now) else hidden(one)
         for one in map(letters.dropped_json, listed.rows)
@@ -323,6 +331,7 @@ def _letter(visit: Visit) -> tuple[Record, dict[str, Any]]:
         if one is None:
             raise NotThere(f"There is no record {record_id} here.")
         told = letters.show(connection, one, visit.site.contracts, visit.now)
+        whose.whole_story(visit, connection, one)
     return one, told if visit.who.sees(str(one.key), visit.now) else hidden(told)
 
 
@@ -416,9 +425,9 @@ def _filters(
     return found
 
 
-def _file(told: list[dict[str, Any]]) -> Response:
+def _file(visit: Visit, told: list[dict[str, Any]]) -> Response:
     head = ("id", "record", "since", "reason", "owner", "name", "operation", "says", "next", "note")
-    return csv.answer("problems", head, [_cells(one) for one in told])
+    return csv.answer("problems", head, [_cells(one) for one in told], over=visit.over)
 
 
 def _cells(one: Mapping[str, Any]) -> tuple[object, ...]:

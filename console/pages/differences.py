@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from console import whose
 from console.errors import NotFilled, NotThere
 from console.masking import masked
 from console.page import act, action, page, render
@@ -91,6 +92,8 @@ def show(visit: Visit) -> Response:
                 after=cursor(visit) or 0,
                 limit=SIZE + 1,
             )
+        whose.about_keys(visit, connection, [str(row.get("record_key") or "") for row in rows])
+    whose.of_documents(visit, rows)
     size = MOST_MISSING_HERE if wanted["kind"] == DriftKind.MISSING_HERE else SIZE
     listed = paged(visit, [_seen_by(visit, row) for row in rows], key=_key, size=size)
     return render(
@@ -113,6 +116,8 @@ def show_one(visit: Visit) -> Response:
     """Show one difference whole, with what can be done about it."""
     with visit.site.database.reading() as connection:
         found = _found(visit, connection)
+        whose.about_keys(visit, connection, [str(found["record_key"] or "")])
+    whose.of_documents(visit, [found], str(found["record_key"] or ""))
     told = _seen_by(visit, found)
     line = line_of(told)
     return render(

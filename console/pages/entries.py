@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from console import whose
 from console.bulks import TODAY
 from console.chosen import selected
 from console.errors import NotThere
@@ -39,6 +40,9 @@ def show_list(visit: Visit) -> Response:
             now=visit.now,
         )
         rows = newest_entries(connection, destination, chosen, before=cursor(visit), limit=SIZE + 1)
+        ids = [one.record_id for one in rows if one.record_id is not None]
+        whose.about(visit, connection, store.by_ids(connection, ids))
+    whose.of_documents(visit, [one.payload for one in rows])
     listed = paged(visit, rows, key=lambda row: row.id)
     return render(
         visit,
@@ -65,7 +69,10 @@ def show_one(visit: Visit) -> Response:
             raise NotThere(f"There is no entry {entry_id}; closed ones are pruned after a time.")
         (one,) = found
         record = None if one.record_id is None else store.by_id(connection, one.record_id)
+        if record is not None:
+            whose.whole_story(visit, connection, record)
     subject = "" if record is None else str(record.key)
+    whose.of_documents(visit, [one.payload], subject)
     return render(
         visit,
         "entry.html",

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 
+from console import whose
 from console.errors import NotAllowed, NotFilled
 from console.page import act, action, json_answer, page, page_that_waits, render
 from console.paging import SIZE, cursor, paged
@@ -104,14 +105,23 @@ def _read_on(visit: Visit) -> Response:
         again = visit.without(after=Begin.EVERYTHING.value)
         return json_answer({"error": str(error), "again": again}, status=HTTPStatus.GONE)
     values = may_read_values(visit)
+    if not values:
+        with visit.site.database.reading() as connection:
+            keys = [key for one in batch.notices for key in one.record_keys]
+            whose.about_keys(visit, connection, keys)
     return json_answer(
         {
             "items": [one.as_json(values=values) for one in batch.notices],
             "next": str(batch.next),
             "more": batch.more,
             "values": values,
-        }
+        },
+        over=_as_it_is if values else visit.over,
     )
+
+
+def _as_it_is(told: object) -> object:
+    return told
 
 
 def _next(visit: Visit, asked: Asked) -> Batch:
@@ -227,6 +237,10 @@ def _show_latest(visit: Visit) -> Response:
             limit=SIZE + 1,
         )
         handlers = _handlers(visit, destination)
+        keys = [key for one in rows for key in one.record_keys]
+        whose.about_keys(visit, connection, keys)
+        said = [*(one.reason for one in rows), *(one.error for one in handlers)]
+        whose.anybody_in(visit, connection, destination, said)
     listed = paged(visit, rows, key=lambda one: one.position)
     return render(
         visit,
@@ -251,9 +265,12 @@ def _show_latest(visit: Visit) -> Response:
 
 def subscribers(visit: Visit) -> Response:
     """Answer how far each handler is; a person is led to the page that shows it."""
-    handlers = _handlers(visit, _destination(visit))
+    destination = _destination(visit)
+    handlers = _handlers(visit, destination)
     if visit.wants_json or visit.who.way is Way.TOKEN:
-        return json_answer([asdict(one) for one in handlers])
+        with visit.site.database.reading() as connection:
+            whose.anybody_in(visit, connection, destination, [one.error for one in handlers])
+        return json_answer([asdict(one) for one in handlers], over=visit.over)
     return _show_latest(visit)
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from console import gauges, health
+from console import gauges, health, whose
 from console.page import json_answer, page
 from console.site import Site
 from console.standing import gather
@@ -31,7 +31,9 @@ def metrics(visit: Visit) -> Response:
 
 def status(visit: Visit) -> Response:
     """Give what `pillarbox status --json` gives."""
-    return json_answer(gather(visit.site))
+    told = gather(visit.site)
+    whose.lines_name(visit, told)
+    return json_answer(told, over=visit.over)
 
 
 routes = [

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from console import charts
+from console import charts, whose
 from console.charts import Chart
 from console.page import page, render
 from console.runbook import PAGES
@@ -32,6 +32,7 @@ class Drawn:
 def show(visit: Visit) -> Response:
     """Show where everything stands."""
     told = gather(visit.site)
+    whose.lines_name(visit, told)
     return render(
         visit,
         "overview.html",

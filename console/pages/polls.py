@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from console import whose
 from console.errors import NotFilled, NotThere
 from console.page import act, action, confirmed, page, render
 from console.paging import SIZE, cursor, paged
@@ -74,6 +75,8 @@ def show(visit: Visit) -> Response:
     destination = destination_of(visit)
     with visit.site.database.reading() as connection:
         told = _overview(visit, connection, destination)
+        said = whose.last_reasons(told["sources"])
+        whose.anybody_in(visit, connection, destination, said)
         hours = booked.of(connection, destination)
     return render(
         visit,
@@ -98,6 +101,8 @@ def show_one(visit: Visit) -> Response:
         held = [
             one for one in mirror.list_held(connection, destination) if one["source"] == source.name
         ]
+        said = [*(one.reason for one in runs), *(one["reason"] for one in held)]
+        whose.anybody_in(visit, connection, destination, said)
     [line] = [one for one in told["sources"] if one["source"] == source.name]
     return render(
         visit,
@@ -125,6 +130,7 @@ def show_runs(visit: Visit) -> Response:
             before=cursor(visit),
             limit=SIZE + 1,
         )
+        whose.anybody_in(visit, connection, destination, [one.reason for one in runs])
     listed = paged(visit, [run_json(one) for one in runs], key=lambda one: one["id"])
     return render(
         visit,

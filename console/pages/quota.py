@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from console import whose
 from console.errors import NotFilled, NotThere
 from console.page import act, action, page, render
 from console.pages.overview import roughly
@@ -32,6 +33,7 @@ def _told(visit: Visit, one: Destination) -> dict[str, Any]:
         quota = None
     with visit.site.database.reading() as connection:
         shown = gates.shown(connection, one.name, visit.now, key_name=one.key_name)
+        whose.anybody_in(visit, connection, one.name, [gate.detail for gate in shown])
     return {"destination": one.name, "quota": quota, **gates_json(shown, visit.now)}
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from console import csv, stories, views
+from console import csv, stories, views, whose
 from console.counting import Count
 from console.errors import NotThere
 from console.masking import hidden
@@ -38,9 +38,10 @@ def show_search(visit: Visit) -> Response:
             shown = paged(visit, records, key=lambda one: one.id, size=limit if as_file else SIZE)
             hits = stories.with_names(connection, shown.rows, visit.site.contracts, visit.now)
             listed = shown
+        whose.about(visit, connection, [one.record for one in hits if one.record is not None])
     told = [_told(visit, one) for one in hits]
     if as_file:
-        return _file(told)
+        return _file(visit, told)
     return render(
         visit,
         "people.html",
@@ -73,6 +74,8 @@ def show_record(visit: Visit) -> Response:
             key_name=configured.get(one.destination, one.destination),
         )
         kin = store.of_family(connection, one.destination, one.family)
+        whose.whole_story(visit, connection, one)
+        whose.about(visit, connection, kin)
     told |= {
         "name": hit.name,
         "trn": hit.trn,
@@ -136,9 +139,10 @@ def _id_of(hit: Hit) -> object:
     return 0 if hit.record is None else hit.record.id
 
 
-def _file(told: list[dict[str, Any]]) -> Response:
+def _file(visit: Visit, told: list[dict[str, Any]]) -> Response:
     names = ("id", "key", "destination", "remote_id", "name", "trn", "email", "verdict")
-    return csv.answer("people", names, [[one[name] for name in names] for one in told])
+    rows = [[one[name] for name in names] for one in told]
+    return csv.answer("people", names, rows, over=visit.over)
 
 
 routes = [
