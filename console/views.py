@@ -319,7 +319,7 @@ def story(
         why = f": {deed['reason']}" if deed["reason"] else ""
         told.append((deed["at"], "person", f"{deed['actor']}, {_plain(deed['action'])}{why}"))
     for one in news:
-        told.append((one["at"], "feed", _news_line(one)))
+        told.append((one["at"], "feed", news_line(one)))
     for read in reads:
         told.append((read.first_seen, "poll", f"first read from {read.source}"))
         if read.last_seen > read.first_seen:
@@ -338,7 +338,8 @@ def story(
 _ORDER = ("event", "person", "call", "poll", "feed", "closed", "aside")
 
 
-def _news_line(one: Mapping[str, Any]) -> str:
+def news_line(one: Mapping[str, Any]) -> str:
+    """Say what the feed tells of a remote thing: what happened there, and to which fields."""
     changed = ", ".join(_plain(name) for name in one["changed"])
     return f"{NEWS.get(one['kind'], _plain(one['kind']))}{f': {changed}' if changed else ''}"
 

@@ -14,6 +14,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy import Connection, func, select
 
+from console.views import ago
+from pillarbox import school
 from pillarbox.watcher import Watcher
 from pillarbox.world import Control, World
 from producers import emit
@@ -25,6 +27,7 @@ from schema.events import (
     ParticipantResumed,
     ScheduleChanged,
 )
+from schema.incoming_tables import request_log
 from schema.states import Closed, EntryState, Reason, RecordState
 from schema.tables import attempt, outbox_entry, record
 
@@ -68,6 +71,7 @@ class Totals:
     calls: int
     reads: int
     writes: int
+    polled: int
     limit_refusals: int
     converged: bool
     seconds: float
@@ -82,6 +86,7 @@ class Totals:
             "calls": self.calls,
             "reads": self.reads,
             "writes": self.writes,
+            "polled": self.polled,
             "limit_refusals": self.limit_refusals,
             "converged": self.converged,
             "seconds": round(self.seconds, 1),
@@ -134,8 +139,9 @@ def totals(world: World, *, started: float) -> Totals:
         reads = connection.execute(
             select(func.count()).where(method == "GET").select_from(attempt)
         ).scalar_one()
+        polled = connection.execute(select(func.count()).select_from(request_log)).scalar_one()
         still = is_still(connection, destination, world.wiring.clock.now())
-    calls, refused = _arrived(world, reads)
+    calls, refused = _arrived(world, reads + polled)
     return Totals(
         entries=entries,
         reasons=reasons,
@@ -143,7 +149,8 @@ def totals(world: World, *, started: float) -> Totals:
         dead=dead,
         calls=calls,
         reads=reads,
-        writes=calls - reads,
+        writes=calls - reads - polled,
+        polled=polled,
         limit_refusals=refused,
         converged=still,
         seconds=time.monotonic() - started,
@@ -211,7 +218,17 @@ def play(world: World, watcher: Watcher, tell: Callable[[str], None]) -> bool:
             emit(connection, _named(events, number))
         if not settle(world, watcher, timeout=STORY_TIMEOUT_S):
             return False
-    return True
+    tell(f"{len(acts()) + 1}. {school.ACT}")
+    return _read_back(world, watcher)
+
+
+def _read_back(world: World, watcher: Watcher) -> bool:
+    if not school.read(world):
+        return False
+    school.rename(world)
+    back = school.read(world)
+    watcher.look()
+    return back
 
 
 def _named(events: Sequence[Event], act: int) -> list[Event]:
@@ -273,22 +290,49 @@ THROTTLED: Mapping[str, Any] = {
 """What the sandbox does to the story's second claim in a world that is left running: its limit is
 the real one there, and nobody would see what a throttle looks like."""
 
+STAGED = (
+    "Three more. The sandbox is told to answer one of them with 429, for show: all calls stop for "
+    "20 s, then go on."
+)
+BEGINS = (
+    "The demo's people and their changes go in; watch what becomes of them. What is edited waits "
+    "{settle} for more edits."
+)
+BETWEEN_S = 1.5
+"""How long after one act the next one begins in a world that is left running."""
 
-def begin(world: World, stop: StopEvent) -> None:
-    """Put the story's events in, act by act, for a world that is left running.
 
-    Each event has its own reference, so a world that knows the story already stays as it is.
-    """
-    if world.sandbox is not None and not _is_told(world):
+def begin(world: World, tell: Callable[[str], None], stop: StopEvent) -> None:
+    """Tell the story act by act, in a world that is left running; what it knows is not told again."""
+    if (heard := acts_heard(world)) == len(acts()):
+        tell("This world has heard the demo's story; `pillarbox up --reset` tells it anew.")
+        return
+    tell(BEGINS.format(settle=ago(world.settings.settle)))
+    if world.sandbox is not None:
         Control(world.sandbox).put("/faults", [THROTTLED])
-    for number, (_, events) in enumerate(acts(), 1):
+        school.ask_for(world)
+    told = [*acts()[:-1], (STAGED, acts()[-1][1])]
+    for number, (title, events) in list(enumerate(told, 1))[heard:]:
+        tell(f"{number}. {title}")
         with world.wiring.database.transaction() as connection:
             emit(connection, _named(events, number))
-        if stop.wait(1.5):
+        if stop.wait(BETWEEN_S):
             return
+    if world.sandbox is None:
+        return
+    while not school.was_read(world):
+        if stop.wait(BETWEEN_S):
+            return
+    tell(f"{len(told) + 1}. {school.ACT}")
+    school.rename(world)
+    school.ask_for(world)
 
 
-def _is_told(world: World) -> bool:
-    told = select(outbox_entry.c.id).where(outbox_entry.c.source == SOURCE).limit(1)
+def acts_heard(world: World) -> int:
+    """Count the acts that this world has heard: each act is one transaction."""
+    firsts = [f"story-{number}-0" for number in range(1, len(acts()) + 1)]
+    told = select(func.count()).where(
+        outbox_entry.c.source == SOURCE, outbox_entry.c.event_id.in_(firsts)
+    )
     with world.wiring.database.reading() as connection:
-        return connection.execute(told).first() is not None
+        return connection.execute(told).scalar_one()

@@ -6,8 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from console.views import CLOSED, entry_line, london
+from console.views import CLOSED, entry_line, london, news_line
+from inbox import feed
 from runtime.database import Database
+from schema.inbox import News
+from schema.keys import RecordKey
 from schema.states import EntryState, Reason, RecordState
 from schema.tables import attempt, outbox_entry, record
 
@@ -28,9 +31,15 @@ class Watcher:
     """Reads what is new since it last looked, and says it."""
 
     def __init__(
-        self, database: Database, say: Say, names: Mapping[str, str] | None = None
+        self,
+        database: Database,
+        say: Say,
+        names: Mapping[str, str] | None = None,
+        *,
+        destination: str = "default",
     ) -> None:
         self._database = database
+        self._destination = destination
         self._say: Say = say
         self._names = names or {}
         self._entry = 0
@@ -39,6 +48,7 @@ class Watcher:
         self._closed_since = datetime.min.replace(tzinfo=UTC) + LATE
         self._states: dict[int, tuple[str, str | None]] = {}
         self._open: set[int] = set()
+        self._position = 0
 
     def look(self) -> None:
         """Say everything that happened since the last look."""
@@ -47,10 +57,13 @@ class Watcher:
             self._answers(connection)
             self._ends(connection)
             self._asides(connection)
+            self._news(connection)
 
     def skip(self) -> None:
         """Forget what happened so far."""
         said, self._say = self._say, _nothing
+        with self._database.reading() as connection:
+            self._position = feed.ends(connection, self._destination).last
         self.look()
         self._say = said
 
@@ -140,6 +153,13 @@ class Watcher:
             self._states[row.id] = now
             self._tell_state(row)
 
+    def _news(self, connection: Connection) -> None:
+        for row in feed.read(connection, self._destination, after=self._position, kinds=_NEWS):
+            self._position = row["position"]
+            ours = [self._named(RecordKey.parse(key).source_id) for key in row["record_keys"]]
+            whom = ", ".join(ours) or f"{row['source']} {_short(row['remote_id'] or '')}"
+            self._say("feed", f"{whom}: {news_line(row)}")
+
     def _tell_state(self, row: Any) -> None:
         name = self._named(row.source_id)
         if row.state in (RecordState.DEAD, RecordState.HELD, RecordState.IN_DOUBT):
@@ -168,6 +188,9 @@ def _worth_saying(row: Any) -> bool:
         return True
     return row.due_at is not None and row.due_at - datetime.now(UTC) > LONG_ENOUGH
 
+
+_NEWS = (News.UPDATED, News.WITHDRAWN, News.GONE, News.MERGED)
+"""What is told of the other side. That somebody is there at all is no news when all are read first."""
 
 _WAITING = {
     Reason.SETTLING.value: "waits for more edits",

@@ -17,13 +17,19 @@ QUIET = ("httpx", "httpcore", "dramatiq", "alembic", "sqlalchemy", "asyncio")
 """Libraries that log addresses, arguments or headers at levels people use."""
 
 
-def set_up(*, form: str = "auto", level: str = "INFO", role: str | None = None) -> None:
-    """Set up logging for this process, on stderr. Call once, at the start of a process."""
-    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+def set_up(
+    *, form: str = "auto", level: str = "INFO", role: str | None = None, file: Path | None = None
+) -> None:
+    """Set up logging for this process, on stderr. Call once, at the start of a process.
+
+    With a *file*, begun anew, everything goes there, and on stderr are only errors.
+    """
+    lines = sys.stderr if file is None else file.open("w", encoding="utf-8")
+    as_json = form == "json" or (form == "auto" and not lines.isatty())
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else structlog.dev.ConsoleRenderer(colors=lines.isatty())
     )
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -36,14 +42,34 @@ def set_up(*, form: str = "auto", level: str = "INFO", role: str | None = None) 
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
-        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Unfailing(sys.stderr))),
+        logger_factory=lambda *_: _Lines(lines),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, format="%(name)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(name)s %(message)s", stream=lines)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     if role is not None:
         structlog.contextvars.bind_contextvars(role=role)
+
+
+class _Lines:
+    """Writes lines to a stream, and those of errors to stderr, wherever that is."""
+
+    def __init__(self, stream: TextIO) -> None:
+        streams = [stream] if stream is sys.stderr else [stream, sys.stderr]
+        self._all = [structlog.PrintLogger(cast(TextIO, _Unfailing(one))) for one in streams]
+
+    def msg(self, line: str) -> None:
+        """Write a line."""
+        self._all[0].msg(line)
+
+    def error(self, line: str) -> None:
+        """Write a line that somebody must see."""
+        for one in self._all:
+            one.msg(line)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = critical = exception = error
 
 
 class _Unfailing:

@@ -48,6 +48,9 @@ FOLDER = Path(".pillarbox")
 DEMO_SETTLE = timedelta(milliseconds=300)
 """Settle time of the demo: people watch."""
 
+LOG = FOLDER / "up.log"
+"""Where `up` logs in its own folder: what people read stands alone on the terminal, but for errors."""
+
 KEEP_EVERY_S = 5.0
 
 FILE_TIMEOUT_S = 1_800.0
@@ -309,7 +312,8 @@ def _print_totals(found: story.Totals) -> None:
     console.print(f"      waiting           {found.waiting}")
     console.print(f"      waiting for you   {found.dead}")
     console.print(
-        f"   calls                {found.calls}   ({found.writes} writes, {found.reads} look-ups)"
+        f"   calls                {found.calls}   ({found.writes} writes, {found.reads} look-ups"
+        + (f", {found.polled} reads of what changed there)" if found.polled else ")")
     )
     console.print(
         "   events without call  " + ", ".join(f"{number} {why}" for why, number in saved.items())
@@ -346,8 +350,8 @@ def up(
     """Run everything in one process until Ctrl-C: relay, worker threads, poller, the review desk's
     pages and, unless PILLARBOX_API_URL is set, a sandbox of the API."""
     settings = Settings.from_environment()
-    log.set_up(form=settings.log_format, level="WARNING")
     folder = _folder_alone() if settings.embedded else None
+    log.set_up(form=settings.log_format, level="WARNING", file=None if folder is None else LOG)
     own_api = settings.destinations[0].url is not None
     if reset:
         _forget(settings, own_api=own_api)
@@ -400,13 +404,16 @@ def _run_up(
 ) -> None:
     console = stdout()
     say, tell = _voices(quiet=False)
-    watcher = Watcher(world.wiring.database, say, story.CAST)
+    name = world.settings.destinations[0].name
+    watcher = Watcher(world.wiring.database, say, story.CAST, destination=name)
     watcher.skip()
     world.start()
     desk.start()
     keeper = None if served is None else Keeper(served, kept)
     if served is not None:
         console.print(f" sandbox    {served.root_url}/   who is there, and what they do")
+    if world.settings.embedded:
+        console.print(f" log        {LOG}   errors are shown here too", markup=False)
     console.print(" Ctrl-C stops everything", markup=False)
     console.print()
     console.print(
@@ -418,8 +425,7 @@ def _run_up(
     console.print()
     try:
         if with_story:
-            tell("The demo's people and their changes go in; watch what becomes of them.")
-            threading.Thread(target=story.begin, args=(world, stop), daemon=True).start()
+            threading.Thread(target=story.begin, args=(world, tell, stop), daemon=True).start()
         _watch(watcher, keeper, stop)
     finally:
         desk.stop()  # first: its pages read what the world closes
