@@ -185,7 +185,7 @@ def at_the_keyboard(site: Site, request: HTTPConnection) -> bool:
 
 def refusal(visit: Visit, needs: Role | None) -> Refusal | None:
     """Say why an action may not be done, if it may not. *needs* None: by anybody, from our page."""
-    if visit.who.way is not Way.TOKEN and not from_here(visit.request):
+    if visit.who.way is not Way.TOKEN and not from_here(visit.site, visit.request):
         return Refusal(Why.ORIGIN, "That came from another page than this console's.")
     if needs is None:
         return None
@@ -201,16 +201,17 @@ def refusal(visit: Visit, needs: Role | None) -> Refusal | None:
     return None
 
 
-def from_here(request: Request) -> bool:
+def from_here(site: Site, request: Request) -> bool:
     """Say whether a browser sent it from a page of this console.
 
     Every browser names the origin of a POST. Ports are part of it: another program on this machine
-    is another origin.
+    is another origin. So is the scheme: where browsers reach us by TLS, a page that came without it
+    may have been written by anybody on the way.
     """
-    origin = request.headers.get("origin", "")
+    origin = parts_of(request.headers.get("origin", ""))
     fetched = request.headers.get("sec-fetch-site", "same-origin")
-    host = request.headers.get("host", "")
-    return bool(origin) and parts_of(origin).netloc == host and fetched in ("same-origin", "none")
+    ours = ("https" if site.listening.is_secure else "http", request.headers.get("host", ""))
+    return (origin.scheme, origin.netloc) == ours and fetched in ("same-origin", "none")
 
 
 def _sealed_form(visit: Visit) -> bool:

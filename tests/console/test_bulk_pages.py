@@ -82,6 +82,15 @@ def test_a_replay_begins_with_its_number_is_tried_and_goes_on(
     assert {one.state for one in crowd.outbox.records()} == {RecordState.IN_STEP}
 
 
+@pytest.mark.parametrize("number", ["", "x", "-3", "3.0", "9" * 16, "9" * 4000, "٣ب"])
+def test_what_is_no_number_of_records_begins_nothing_and_is_named(desk: Desk, number: str) -> None:
+    refused = desk.post("/bulk", {"number": number}, accept="application/json")
+
+    assert (refused.status_code, refused.json()["field"]) == (422, "number")
+    assert refused.json()["error"].startswith("Enter the number of records")
+    assert desk.read("/bulk") == []
+
+
 REFERER = "http://localhost:4020/bulk/new"
 
 

@@ -61,6 +61,27 @@ def test_a_form_of_a_foreign_page_changes_nothing(desk: Desk, origin: str | None
     assert desk.read("/accounts")["accounts"] == []
 
 
+@pytest.mark.parametrize(
+    ("tls", "origin", "status"),
+    [
+        ("proxy", "https://localhost:4020", 200),
+        ("proxy", "http://localhost:4020", 403),
+        ("none", "https://localhost:4020", 403),
+        ("none", "http://localhost:4020", 200),
+    ],
+)
+def test_a_page_that_came_by_another_scheme_is_a_foreign_one(
+    desk: Desk, tls: str, origin: str, status: int
+) -> None:
+    listening = replace(desk.site.listening, tls=tls)
+    settings = replace(desk.site.settings, console=listening)
+    other = Desk(replace(desk.site, settings=settings))
+
+    answer = other.post("/accounts", NEW_ACCOUNT, origin=origin, accept="application/json")
+
+    assert answer.status_code == status, answer.text
+
+
 def test_a_name_that_was_rebound_to_this_machine_sees_and_changes_nothing(desk: Desk) -> None:
     seal = desk.csrf()
 

@@ -1,12 +1,15 @@
 """Problems and people on pages: from the group to the letter to what comes of a person's word."""
 
 import pytest
+from sqlalchemy import select, update
 
+from outbox import discarding
 from runtime.database import Database
 from schema.events import RecordSnapshot
 from schema.states import RecordState
+from schema.tables import discarded
 from tests.console.test_door import people, sign_in
-from tests.desk.test_deeds import REFUSED, in_conflict, refused
+from tests.desk.test_deeds import REFUSED, do, in_conflict, refused
 from tests.integration.test_dead_letters import unknown_there
 from tests.integration.test_delivery import declared, known
 from tests.support.builders import PERSON
@@ -135,6 +138,37 @@ def test_somebody_is_found_by_whatever_is_known_of_him(
     page = desk.get(f"/people/{found['id']}").text
     assert "first read from participants" in page
     assert "there" in page
+
+
+def test_what_was_discarded_is_listed_for_a_viewer_without_names(
+    known: Outbox, desk: Desk, database: Database
+) -> None:
+    record = refused(known)
+    do(known, discarding.discard, record)
+    wishes = {"full_name": {"value": "Jane Smith", "base": "Jane Miller"}}
+    with database.transaction() as connection:
+        dropped = connection.execute(select(discarded.c.dropped)).scalar_one()
+        values = {"dropped": {**dropped, "wishes": wishes}, "reason": "Jane Smith left"}
+        connection.execute(update(discarded).values(values))
+    assert "Jane Smith" in str(desk.read("/problems/discarded"))
+    people(desk)
+    viewer = Desk(desk.site)
+    sign_in(viewer, "vic")
+
+    [told] = viewer.read("/problems/discarded")
+    page = viewer.get("/problems/discarded").text
+    assert told["wishes"] == {"full_name": {"value": "J••• S•••", "base": "J••• M•••"}}
+    assert told["reason"] == "J••• S••• left"
+    assert "J••• S••• left" in page
+    assert "Smith" not in page
+
+
+@pytest.mark.parametrize("number", ["9" * 18, "9" * 4000, "-1", "1.5", "x", "٣", "%00"])
+@pytest.mark.parametrize("path", ["/problems/{}", "/problems/{}/correct", "/people/{}"])
+def test_an_id_that_can_be_none_leads_to_nothing(desk: Desk, path: str, number: str) -> None:
+    answer = desk.get(path.format(number), accept="application/json")
+
+    assert (answer.status_code, "There is no" in answer.json()["error"]) == (404, True)
 
 
 def test_who_is_not_known_is_said_to_be_nobody(known: Outbox, desk: Desk) -> None:
