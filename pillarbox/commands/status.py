@@ -45,7 +45,8 @@ def status(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what waits, since when and why; what was sent; the quota; who is at work.
+    """Say what needs somebody, then what waits, since when and why; what was sent; the quota; who is at
+    work.
 
     Example: pillarbox status --check || notify "Pillarbox needs somebody"
     """
@@ -74,8 +75,10 @@ def _watch(site: Site) -> None:
 
 
 def _parts(told: Mapping[str, Any]) -> list[Table | Text]:
-    """Lay everything out, one part under the other."""
-    parts: list[Table | Text] = []
+    """Lay everything out, one part under the other: what needs somebody first."""
+    parts: list[Table | Text] = [
+        Text(f"! {one['line']}\n    {one['runbook']}") for one in told["alerts"]
+    ] or [Text("nothing needs attention")]
     for one in told["destinations"]:
         parts += [_heading(one), _numbers(one), *_reading(one)]
     parts.append(_processes(told["processes"]))
@@ -84,7 +87,6 @@ def _parts(told: Mapping[str, Any]) -> list[Table | Text]:
         parts.append(
             Text(f"{late:g} answers came too late for their record; its look-up settled it")
         )
-    parts += [Text(f"! {one['line']}\n    {one['runbook']}") for one in told["alerts"]]
     return parts
 
 
@@ -99,7 +101,7 @@ def _numbers(one: Mapping[str, Any]) -> Text:
         "records": _counted(one["records"], "all in step", more),
         "why": _counted(one["reasons"], "-", more),
         "entries": _counted(one["entries"], "none yet"),
-        "calls": _counted(one["calls"], "none yet"),
+        "calls": f"{_counted(one['calls'], 'none yet')}   (writes and look-ups, each for a record)",
         "last hour": _lately(one["last_hour"]),
         "last day": _lately(one["last_day"]),
         "quota": _quota(one["quota"]),
@@ -120,8 +122,8 @@ def _quota(quota: Mapping[str, Any] | None) -> str:
 def _lately(lately: Mapping[str, Any]) -> str:
     saved = _counted({name: number for name, number in lately["saved"].items() if number}, "0")
     return (
-        f"{lately['sent']} sent, saved: {saved}; {lately['requests']} requests, "
-        f"{lately['refused']} refused, {lately['throttled']} throttled, {lately['failed']} failed"
+        f"{lately['sent']} sent, saved: {saved}; {lately['requests']} requests "
+        f"(calls, and reads of polls), {lately['refused']} refused, {lately['throttled']} throttled, {lately['failed']} failed"
     )
 
 

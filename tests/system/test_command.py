@@ -272,6 +272,41 @@ def test_status_names_all_that_needs_attention_a_doubt_at_once(
     assert run("status", "--check").code == 6
 
 
+def test_status_says_first_what_needs_somebody_and_what_a_call_and_a_request_are(
+    story: Outbox,
+) -> None:
+    first, runbook, *rest = run("status").out.splitlines()
+
+    assert first == "! 1 set aside: refused"
+    assert runbook.strip() == "docs/how-to/runbook.md#dead-letters"
+    told = {line[2:19].strip(): line for line in rest}
+    assert "(writes and look-ups, each for a record)" in told["calls"]
+    assert "requests (calls, and reads of polls)" in told["last hour"]
+
+
+def test_the_tutorial_shows_the_lines_of_status_in_their_order(story: Outbox) -> None:
+    page = (Path(__file__).parents[2] / "docs/tutorial/README.md").read_text()
+    shown = page.partition("$ pillarbox status\n")[2].partition("```")[0]
+
+    def lines(text: str) -> list[str]:
+        return [line[:19] for line in text.splitlines() if line.startswith("  ") and line[2] != " "]
+
+    assert lines(shown) == lines(run("status").out)
+
+
+def test_status_says_that_nothing_needs_somebody(database: Database) -> None:
+    now = datetime.now(UTC)
+    signs = [
+        Beat(id=role, role=role, host="here", pid=1, started_at=now, beat_at=now, progress={})
+        for role in ("relay", "worker", "poller")
+    ]
+    with database.transaction() as connection:
+        for sign in signs:
+            beat(connection, sign)
+
+    assert run("status").out.splitlines()[0] == "nothing needs attention"
+
+
 def test_status_check_asks_for_attention(story: Outbox) -> None:
     assert run("status").code == 0
     assert run("status", "--check").code == 6
