@@ -10,6 +10,7 @@ output. When its input ends, all children are killed.
 
 import contextlib
 import faulthandler
+import gc
 import importlib
 import json
 import os
@@ -101,9 +102,30 @@ def _reap(children: set[int]) -> None:
             _say(ended=pid, code=os.waitstatus_to_exitcode(status))
 
 
+NEEDED = (
+    "console.server",
+    "fakeredis",
+    "gateway.client",
+    "lupa",
+    "pillarbox.commands.processes",
+    "pillarbox.commands.worlds",
+    "psycopg",
+    "runtime.broker",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite",
+    "structlog.dev",
+    "workers.fetch",
+    "workers.poller",
+    "workers.relay",
+    "workers.worker",
+)
+"""What relays, workers and everything in one come to load, also where only a function imports it."""
+
+
 def _import_everything() -> None:
-    for name in ("pillarbox.commands.processes", "pillarbox.commands.worlds", "workers.worker"):
+    for name in NEEDED:
         importlib.import_module(name)
+    gc.freeze()  # else each child's collector writes to every page it shares with the others
 
 
 def _noted(signum: int, frame: object) -> None:
