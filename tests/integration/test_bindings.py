@@ -17,7 +17,7 @@ def ours(postgres: PostgresServer) -> Iterator[Database]:
     database = Database(url)
     yield database
     database.close()
-    postgres.drop(url)
+    postgres.give_back(url)
 
 
 def identity(database: Database) -> str:

@@ -27,11 +27,9 @@ def empty(backend: str, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
         database.close()
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    url = server.new(migrated=False)
-    database = Database(url)
+    database = Database(server.new(migrated=False))
     yield database
     database.close()
-    server.drop(url)
 
 
 def columns(connection: Connection) -> dict[str, Any]:

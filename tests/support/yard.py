@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from sandbox.server import Sandbox
 from schema.events import Event, decode
 from schema.keys import EntryId
 from schema.states import RecordState
-from schema.tables import attempt, metadata, outbox_entry, record
+from schema.tables import attempt, outbox_entry, record
 from tests.support.builders import ECT
 from tests.support.children import PATIENCE_S, At, Child, Children
 from tests.support.nursery import log_of
@@ -128,11 +129,9 @@ class Yard:
     def __init__(self, folder: Path, postgres: Callable[[], PostgresServer]) -> None:
         """*postgres* is asked for a server only when a lot is to stand on one."""
         self.folder = folder
-        self._postgres = postgres
+        self._postgres = cache(postgres)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._free: list[str] = []
-        """Databases that lots have left: PostgreSQL takes its time to make and to drop one."""
         self.children = Children()
         self.redis = RedisServer(folder)
         self.sandbox = Sandbox(world())
@@ -154,7 +153,7 @@ class Yard:
         environment = {**SETTINGS, "PILLARBOX_API_URL": self.sandbox.url}
         if backend == "postgresql":
             with self._lock:
-                environment["DATABASE_URL"] = url or self._database()
+                environment["DATABASE_URL"] = url or self._postgres().new()
             environment["REDIS_URL"] = self.redis.url
             environment["PILLARBOX_NAMESPACE"] = f"t{uuid4().hex[:8]}"
         else:
@@ -163,16 +162,10 @@ class Yard:
             environment["DATABASE_URL"] = f"sqlite:///{file}"
         return Lot(self, folder, {**environment, **settings})
 
-    def _database(self) -> str:
-        return self._free.pop() if self._free else self._postgres().new()
-
     def take_back(self, database: Database) -> None:
-        """Empty a database that no process uses any more, for another lot."""
-        with database.transaction() as connection:
-            for table in reversed(metadata.sorted_tables):
-                connection.execute(table.delete())
+        """Leave a database that no process uses any more to another lot."""
         with self._lock:
-            self._free.append(database.url.render_as_string(hide_password=False))
+            self._postgres().give_back(database.url.render_as_string(hide_password=False))
 
     def newcomer(self) -> str:
         """Give the id of a person with whom nothing was done yet."""

@@ -44,7 +44,7 @@ def environment_of_relay(
         "PILLARBOX_API_URL": "http://127.0.0.1:9/api/v3",
         "PILLARBOX_API_TOKEN": "a-key",
     }
-    postgres.drop(url)
+    postgres.give_back(url)
 
 
 def test_a_relay_killed_in_the_middle_of_a_bulk_leaves_the_rest_to_the_next_one(

@@ -335,4 +335,4 @@ def test_a_poller_that_is_killed_in_the_middle_goes_on_where_it_was(
         assert len(mirrored(database, "declarations")) == 17
         assert [row[0] for row in runs] == ["complete"]
         database.close()
-        postgres.drop(url)
+        postgres.give_back(url)

@@ -147,7 +147,7 @@ def test_a_poller_killed_inside_a_handler_goes_on_there_and_one_that_fails_stops
         assert failing.error is not None
         assert failing.error.startswith("ValueError at killed_handlers.py:")
         assert "Amara" not in log.read_text()
-    postgres.drop(url)
+    postgres.give_back(url)
 
 
 def test_the_command_shows_who_stands_still_and_moves_it_on(
