@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 from sqlalchemy import Connection
 
-from benchmarks.ground import postgresql
+from benchmarks.ground import postgresql, tidied
 from benchmarks.result import Line, Peer, Result, median
 from outbox import entries
 from records import store
@@ -83,8 +83,7 @@ def run(*, quick: bool) -> Result:
             entry, due = turn(url)
             held = searches(url, entry=entry, due=due)
             look_back = searches(url)
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("VACUUM ANALYZE")
+        tidied(url)
         many = searches(url)
     return Result(
         scenario="due",

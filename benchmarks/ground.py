@@ -99,6 +99,12 @@ def postgresql() -> Generator[str]:
                 connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
+def tidied(url: str) -> None:
+    """Do at once on PostgreSQL what its autovacuum does by and by, here where it may be off."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+
+
 @contextmanager
 def sqlite() -> Generator[str]:
     """Make an empty, migrated SQLite file; yields its URL."""

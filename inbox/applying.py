@@ -161,7 +161,7 @@ def _apply(
     ids = [row.id for row in rows]
     known = mirror.known(connection, reading.destination, reading.source, ids)
     found = _sort(rows, known, reading)
-    changes = [(change.row, change.before) for change in found.changes.values()]
+    changes = list(found.changes.values())
     mirror.write(connection, reading, changes, named_by=listener.source.named_by)
     mirror.seen_again(connection, reading, list(found.same))
     mirror.stamp_again(connection, reading, found.touched)
@@ -230,7 +230,8 @@ def _sort(rows: Sequence[Row], known: Mapping[str, Known], reading: Reading) -> 
         before = known.get(row.id)
         new_here = before is None or before.seen_run != reading.run_id
         found.unseen += new_here and reading.counts(row)
-        match judge(before, fingerprint(row.content), reading.began_at):
+        print_ = fingerprint(row.content)
+        match judge(before, print_, reading.began_at):
             case Verdict.OLDER:
                 found.older += 1
             case Verdict.SAME:
@@ -238,7 +239,7 @@ def _sort(rows: Sequence[Row], known: Mapping[str, Known], reading: Reading) -> 
                 if before is not None and before.remote_updated_at != row.updated_at:
                     found.touched.append(row)
             case Verdict.NEW | Verdict.CHANGED:
-                found.changes[row.id] = Change(row=row, before=before)
+                found.changes[row.id] = Change(row=row, before=before, fingerprint=print_)
                 found.silent += before is not None and before.remote_updated_at == row.updated_at
     return found
 

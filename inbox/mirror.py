@@ -10,11 +10,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from inbox.words import words_of
-from runtime.bulk import among, insert_many, update_many
-from schema.fingerprint import Json, fingerprint
+from runtime.bulk import among, delete_many, insert_many, update_many
+from schema.fingerprint import Json
 from schema.incoming_tables import alias, held_row, remote_record, remote_word
 from schema.sources import Row
 
@@ -67,6 +67,8 @@ class Change:
 
     row: Row
     before: Known | None
+    fingerprint: str
+    """Of the row's content."""
 
 
 def judge(known: Known | None, row_fingerprint: str, began_at: datetime) -> Verdict:
@@ -123,43 +125,41 @@ def known(
 def write(
     connection: Connection,
     reading: Reading,
-    rows: Sequence[tuple[Row, Known | None]],
+    changes: Sequence[Change],
     *,
     named_by: Sequence[str] = (),
 ) -> None:
     """Write rows as they were read now; each id once. They are found by the fields *named_by*."""
-    fresh = [_row(reading, row, None) for row, before in rows if before is None]
+    fresh = [_row(reading, one) for one in changes if one.before is None]
     insert_many(connection, remote_record, fresh)
-    changed = [_row(reading, row, before) for row, before in rows if before is not None]
+    changed = [_row(reading, one) for one in changes if one.before is not None]
     update_many(connection, remote_record, changed, key=KEY)
     if named_by:
-        _name(connection, reading, rows, named_by)
+        _name(connection, reading, changes, named_by)
 
 
 def _name(
     connection: Connection,
     reading: Reading,
-    rows: Sequence[tuple[Row, Known | None]],
+    changes: Sequence[Change],
     named_by: Sequence[str],
 ) -> None:
     """Keep the words of rows whose name, number or address is another than before."""
     fresh: list[dict[str, Any]] = []
-    for row, before in rows:
-        words = words_of(row.content, named_by)
-        known_by = frozenset[str]() if before is None else words_of(before.content, named_by)
-        fresh += [
-            {"destination": reading.destination, "word": word, "remote_id": row.id}
-            for word in sorted(words - known_by)
-        ]
-        if gone := known_by - words:
-            connection.execute(
-                delete(remote_word).where(
-                    remote_word.c.destination == reading.destination,
-                    remote_word.c.remote_id == row.id,
-                    remote_word.c.word.in_(sorted(gone)),
-                )
-            )
+    gone: list[dict[str, Any]] = []
+    for one in changes:
+        words = words_of(one.row.content, named_by)
+        known_by = (
+            frozenset[str]() if one.before is None else words_of(one.before.content, named_by)
+        )
+        fresh += [_word(reading, one, word) for word in sorted(words - known_by)]
+        gone += [_word(reading, one, word) for word in sorted(known_by - words)]
+    delete_many(connection, remote_word, gone)
     insert_many(connection, remote_word, fresh)
+
+
+def _word(reading: Reading, change: Change, word: str) -> dict[str, Any]:
+    return {"destination": reading.destination, "word": word, "remote_id": change.row.id}
 
 
 def search(
@@ -251,12 +251,13 @@ def read(
     return {one.remote_id: one for one in found}
 
 
-def _row(reading: Reading, row: Row, before: Known | None) -> dict[str, Any]:
+def _row(reading: Reading, change: Change) -> dict[str, Any]:
+    row, before = change.row, change.before
     return {
         "destination": reading.destination,
         "source": reading.source,
         "remote_id": row.id,
-        "fingerprint": fingerprint(row.content),
+        "fingerprint": change.fingerprint,
         "first_seen": reading.now if before is None else before.first_seen,
         "last_seen": reading.now,
         "read_began_at": reading.began_at,

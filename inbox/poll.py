@@ -284,6 +284,7 @@ class Slice:
         self._run = run
         self._end = end
         self._listener = reader.listener(source, run.kind)
+        self._latest = held.high_water
 
     def go_on(self) -> Ended:
         """Read page after page."""
@@ -389,7 +390,7 @@ class Slice:
         reading = replace(self._reading(got.began_at), limit=end)
         parsed = applying.parse(self._listener, page)
         applied = applying.apply(connection, self._listener, reading, parsed)
-        checkpoints.saw(connection, self._held, applied.latest)
+        self._saw(connection, applied.latest)
         moved = again or walk.step(place, parsed.seen(applied.unseen), limit=end)
         people = [*self._run.progress.get("people", []), *applied.people]
         progress = {
@@ -398,6 +399,13 @@ class Slice:
             "people": list(dict.fromkeys(people)),
         }
         return counted(self._run, applied).but(pages=self._run.pages + 1, progress=progress)
+
+    def _saw(self, connection: Connection, latest: datetime | None) -> None:
+        """Keep the latest stamp, where it is later than all before: half of a walk's are not."""
+        if latest is None or (self._latest is not None and latest <= self._latest):
+            return
+        checkpoints.saw(connection, self._held, latest)
+        self._latest = latest
 
     def _reading(self, began_at: datetime, source: str | None = None) -> Reading:
         return Reading(

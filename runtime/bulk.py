@@ -88,6 +88,20 @@ def update_many(
     return connection.exec_driver_sql(statement, columns.update_parameters(key)).rowcount
 
 
+def delete_many(connection: Connection, table: Table, rows: Rows) -> None:
+    """Delete the rows that are like one of these in each column given; all have the same keys."""
+    if not rows:
+        return
+    names = tuple(rows[0])
+    if connection.dialect.name == "sqlite":
+        statement = _sqlite_delete(table, names)
+        connection.exec_driver_sql(statement, _sqlite_rows(table, names, rows))
+        return
+    columns = _columns(table, names, rows, varying=names)
+    statement = _postgresql_delete(table, names)
+    connection.exec_driver_sql(statement, columns.update_parameters(names))
+
+
 def among(
     connection: Connection, column: Column[Any], values: Sequence[Any]
 ) -> ColumnElement[bool]:
@@ -140,6 +154,12 @@ def _sqlite_update(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -
     settings = ", ".join(f'"{name}" = ?' for name in names if name not in key)
     where = " AND ".join(f'"{name}" = ?' for name in key)
     return f"UPDATE {table.name} SET {settings} WHERE {where}"
+
+
+@lru_cache
+def _sqlite_delete(table: Table, names: tuple[str, ...]) -> str:
+    where = " AND ".join(f'"{name}" = ?' for name in names)
+    return f"DELETE FROM {table.name} WHERE {where}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,6 +223,12 @@ def _postgresql_update(
     )
     where = " AND ".join(f'{table.name}."{name}" = v."{name}"' for name in key)
     return f"UPDATE {table.name} SET {settings} FROM {_unnest(table, varying)} WHERE {where}"
+
+
+@lru_cache
+def _postgresql_delete(table: Table, names: tuple[str, ...]) -> str:
+    where = " AND ".join(f'{table.name}."{name}" = v."{name}"' for name in names)
+    return f"DELETE FROM {table.name} USING {_unnest(table, names)} WHERE {where}"
 
 
 def _unnest(table: Table, names: tuple[str, ...]) -> str:

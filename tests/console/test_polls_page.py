@@ -8,10 +8,11 @@ from sqlalchemy import select
 
 from inbox import checkpoints, differences, mirror
 from inbox.drift import Different
-from inbox.mirror import Reading
+from inbox.mirror import Change, Reading
 from records import store
 from runtime import audit
 from runtime.database import Database
+from schema.fingerprint import Json, fingerprint
 from schema.inbox import RunKind, RunState, Trigger
 from schema.sources import Row
 from schema.tables import outbox_entry
@@ -46,6 +47,11 @@ def read_once(database: Database, *, state: RunState = RunState.COMPLETE, **coun
         checkpoints.release(connection, held)
         checkpoints.plan_next(connection, "default", "participants", NOON + timedelta(minutes=9))
     return run.id
+
+
+def a_new_row(remote_id: str, **content: Json) -> Change:
+    row = Row(id=remote_id, content=content)
+    return Change(row=row, before=None, fingerprint=fingerprint(content))
 
 
 def deeds(desk: Desk) -> list[tuple[str, str, str, str | None]]:
@@ -124,7 +130,7 @@ def test_a_full_sync_by_hand_says_its_price_and_waits_for_it_to_be_typed(desk: D
     reading = Reading(
         destination="default", source="participants", run_id=1, began_at=NOON, now=NOON
     )
-    rows = [(Row(id=f"p-{number}", content={"n": number}), None) for number in range(251)]
+    rows = [a_new_row(f"p-{number}", n=number) for number in range(251)]
     with desk.site.database.transaction() as connection:
         mirror.write(connection, reading, rows)
     assert desk.read("/polls/participants")["estimate"]["requests"] == 6
@@ -203,7 +209,7 @@ def test_what_is_there_and_linked_to_nothing_here_is_listed(desk: Desk) -> None:
         destination="default", source="participants", run_id=run, began_at=NOON, now=NOON
     )
     with desk.site.database.transaction() as connection:
-        mirror.write(connection, reading, [(Row(id="p-9", content={}), None)])
+        mirror.write(connection, reading, [a_new_row("p-9")])
 
     [one] = desk.read("/differences?kind=missing_here")["differences"]
     assert one["remote_id"] == "p-9"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inbox import checkpoints
+from inbox import checkpoints, mirror
 from inbox.full_sync import PAST_THE_BRAKE
 from inbox.poll import Ended
 from records import store
@@ -55,6 +55,11 @@ class Both:
         before = self.inbox.feed_end()
         assert self.inbox.poll("participants") is Ended.COMPLETE
         return self.inbox.news(after=before)
+
+    def found(self, word: str) -> set[str]:
+        """Find people by a word."""
+        with self.outbox.database.reading() as connection:
+            return set(mirror.search(connection, "default", [word]))
 
     def record(self) -> Record:
         """Read the enrolment's record."""
@@ -241,6 +246,20 @@ def test_an_expectation_is_confirmed_by_the_feed(both: Both) -> None:
 
     assert both.record().expected == {}
     assert (news[0][0], news[0][2]) == ("updated", [f"{ECT}.mentor_id"])
+
+
+def test_who_is_renamed_is_found_by_the_new_name_and_no_more_by_the_old(both: Both) -> None:
+    both.outbox.wait(minutes=5)
+    both.lists.person(both.outbox.clock.now(), OTHER_PERSON, name="Ada Holt")
+    both.now_there(name="Ada Byron")
+    both.poll()
+    assert both.found("ada") == {PERSON, OTHER_PERSON}
+
+    both.now_there(name="Ida Byron")
+    both.poll()
+
+    assert both.found("ada") == {OTHER_PERSON}
+    assert both.found("byron") == both.found("ida") == {PERSON}
 
 
 def test_a_mentor_never_seen_is_fetched_and_mirrored(both: Both) -> None:
