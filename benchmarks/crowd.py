@@ -16,6 +16,7 @@ from itertools import islice, product
 import psycopg
 from sqlalchemy import make_url
 
+from benchmarks import ground
 from gateway.registry import contract_named
 from inbox.words import words_of
 from records.codec import problem_json
@@ -405,7 +406,7 @@ def _writer(url: str) -> Generator[Write]:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET synchronous_commit = off")
         yield partial(_copy, connection)
-        connection.execute("VACUUM ANALYZE")
+    ground.tidied(url)
 
 
 def _insert(

@@ -17,6 +17,7 @@ from outbox import bulk, replay
 from outbox.replay import How
 from outbox.saying import Person
 from outbox.selection import Selection
+from runtime.memory import collect_seldom
 from schema.bulk import Result as Became
 from schema.hours import nightly
 from workers.wiring import Wiring
@@ -56,6 +57,7 @@ WHERE state = 'waiting'
 def run(*, quick: bool) -> Result:
     """Plan, begin and run a bulk of all of them, and weigh it against one of two thousand."""
     number = 5_000 if quick else 50_000
+    collect_seldom()  # as the console and the command do
     with built(FEW) as few:
         small_plan, small_run = weigh_plan(few), weigh_run(few, FEW)[0]
     with built(number) as many:
@@ -94,7 +96,7 @@ def built(number: int) -> Generator[Wiring]:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("SET synchronous_commit = off")
             connection.execute(BUILD.encode(), {"number": number})
-            connection.execute("VACUUM ANALYZE")
+        ground.tidied(url)
         with ground.wired(ground.settings_for(url, None)) as wiring:
             yield wiring
 

@@ -41,6 +41,12 @@ def cursor(visit: Visit) -> int | None:
     return int(text)
 
 
+def stretch(visit: Visit, rows: Sequence[Row], go_on: int | None) -> Paged[Row]:
+    """Make a page of rows of which it is known from where the next one begins."""
+    more = None if go_on is None else str(go_on)
+    return Paged(rows=rows, next=_next(visit, more), first=_first(visit), last_key=more)
+
+
 def paged(
     visit: Visit, rows: Sequence[Row], *, key: Callable[[Row], object], size: int = SIZE
 ) -> Paged[Row]:
@@ -49,7 +55,15 @@ def paged(
     more = str(key(shown[-1])) if len(rows) > size else None
     return Paged(
         rows=shown,
-        next=None if more is None else visit.without(after=more),
-        first=visit.without("after") if visit.asked("after") else None,
+        next=_next(visit, more),
+        first=_first(visit),
         last_key=more,
     )
+
+
+def _next(visit: Visit, more: str | None) -> str | None:
+    return None if more is None else visit.without(after=more)
+
+
+def _first(visit: Visit) -> str | None:
+    return visit.without("after") if visit.asked("after") else None

@@ -11,8 +11,6 @@ from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, literal, select
 
-from outbox import entries
-from outbox.entries import Entry
 from outbox.errors import NotASelection
 from outbox.letters import Filter, matching
 from runtime.bulk import among
@@ -154,7 +152,7 @@ def untouched(connection: Connection, destination: str, selection: Selection) ->
     if selection.entries is None:
         return {}
     newest = (
-        _entries_of(connection, destination, selection)
+        entries_of(connection, destination, selection)
         .with_only_columns(outbox_entry.c.state, outbox_entry.c.closed_as)
         .where(record.c.signature.is_(None))
         .order_by(outbox_entry.c.id.desc())
@@ -166,23 +164,8 @@ def untouched(connection: Connection, destination: str, selection: Selection) ->
     return {str(name): int(number) for name, number in rows}
 
 
-def newest_entries(
-    connection: Connection,
-    destination: str,
-    selection: Selection,
-    *,
-    before: int | None = None,
-    limit: int,
-) -> list[Entry]:
-    """Read the entries of a selection, the newest first, from before *before*."""
-    query = _entries_of(connection, destination, selection)
-    if before is not None:
-        query = query.where(outbox_entry.c.id < before)
-    ids = connection.execute(query.order_by(outbox_entry.c.id.desc()).limit(limit)).scalars().all()
-    return sorted(entries.by_ids(connection, ids), key=lambda one: one.id, reverse=True)
-
-
-def _entries_of(connection: Connection, destination: str, selection: Selection) -> Select[Any]:
+def entries_of(connection: Connection, destination: str, selection: Selection) -> Select[Any]:
+    """Say in SQL which entries a selection means; gives their ids."""
     chosen = selection.entries or Entries()
     of_record: list[ColumnElement[bool]] = []
     if selection.kind is not None:

@@ -11,13 +11,13 @@ from console.chosen import selected
 from console.errors import NotThere
 from console.masking import hidden
 from console.page import page, render
-from console.paging import SIZE, cursor, paged
+from console.paging import SIZE, cursor, stretch
 from console.told_entries import entry_json
 from console.views import CLOSED, entry_line
 from console.visit import Visit
-from outbox import entries
+from outbox import entries, looking_back
 from outbox.entries import Entry
-from outbox.selection import ANY, OUTCOMES, newest_entries
+from outbox.selection import ANY, OUTCOMES
 from records import store
 from schema.events import EVENTS
 from schema.states import EntryState
@@ -39,16 +39,19 @@ def show_list(visit: Visit) -> Response:
             contracts=visit.site.contracts,
             now=visit.now,
         )
-        rows = newest_entries(connection, destination, chosen, before=cursor(visit), limit=SIZE + 1)
-        ids = [one.record_id for one in rows if one.record_id is not None]
+        found = looking_back.newest(
+            connection, destination, chosen, before=cursor(visit), limit=SIZE
+        )
+        ids = [one.record_id for one in found.entries if one.record_id is not None]
         whose.about(visit, connection, store.by_ids(connection, ids))
-    whose.of_documents(visit, [one.payload for one in rows])
-    listed = paged(visit, rows, key=lambda row: row.id)
+    whose.of_documents(visit, [one.payload for one in found.entries])
+    listed = stretch(visit, found.entries, found.go_on)
     return render(
         visit,
         "entries.html",
         [_seen_by(visit, one) for one in listed.rows],
         page=listed,
+        back_to=found.back_to,
         lines=[
             {"entry": one, "what": entry_line(one.event, one.payload), "stands": stands(one)}
             for one in listed.rows

@@ -95,6 +95,7 @@ def _serve(found: Settings) -> None:
     stop = stopping()
     served.start()
     heart.start()
+    collect_seldom()
     stdout().print(served.url, markup=False)
     logger.info("console_ready", url=served.url)
     stop.wait()
