@@ -162,8 +162,11 @@ def render(
     status: int = 200,
     **words: Any,
 ) -> Response:
-    """Answer a page, or what it tells as JSON where a program asks."""
+    """Answer a page, or what it tells as JSON where a program asks; *problem*: why nothing was done."""
     if visit.wants_json:
+        problem = words.get("problem")
+        if isinstance(problem, Problem):
+            told = {"error": problem.sentence, "field": problem.field}
         return json_answer(told, status=status, over=visit.over)
     keys: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     said = flash.read(visit)
@@ -264,6 +267,7 @@ def _with_session(visit: Visit, response: Response) -> Response:
 
 def _answered(visit: Visit, show: Show) -> Response:
     try:
+        visit.check_texts()
         return show(visit)
     except NotThere as error:
         return problem_page(visit, str(error), status=404, title="Nothing here")

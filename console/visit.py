@@ -123,6 +123,16 @@ class Visit:
         """Give what is answered as this visitor may read it."""
         return told if self.who.may(Role.OPERATOR) else self.veil.over(told)
 
+    def check_texts(self) -> None:
+        """Raise `NotFilled`, which names it, where something holds a character no database keeps."""
+        texts = [*self.request.query_params.multi_items(), *self.request.path_params.items()]
+        for name, text in (*texts, *self.form.as_typed().items()):
+            if "\0" in str(text):
+                raise NotFilled(
+                    f"What you gave as {name} holds a character that cannot be kept. Take it out.",
+                    field=name,
+                )
+
     @property
     def wants_json(self) -> bool:
         """Whether a program asks: JSON is named in `Accept`, and a page is not."""

@@ -28,8 +28,8 @@ def read_moment(text: str) -> datetime:
     """
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=LONDON)).astimezone(UTC)
+    except (ValueError, OverflowError):  # no time, or one before or after all years in UTC
         raise ValueError(
-            f"{text!r} is no time; write 2026-01-31, 2026-01-31T14:30 or 2026-01-31T14:30:00Z"
+            f"{text[:40]!r} is no time; write 2026-01-31, 2026-01-31T14:30 or 2026-01-31T14:30:00Z"
         ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=LONDON)).astimezone(UTC)
