@@ -29,6 +29,7 @@ from pillarbox.commands.common import (
 from pillarbox.commands.processes import stopping
 from pillarbox.desk import serving
 from runtime.clock import clock_of
+from runtime.memory import collect_seldom
 from runtime.settings import Settings
 from schema.console import Role
 from workers.heartbeat import Heart
