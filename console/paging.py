@@ -41,7 +41,7 @@ def cursor(visit: Visit) -> int | None:
     return int(text)
 
 
-def stretch(visit: Visit, rows: Sequence[Row], go_on: int | None) -> Paged[Row]:
+def stretch(visit: Visit, rows: Sequence[Row], go_on: int | str | None) -> Paged[Row]:
     """Make a page of rows of which it is known from where the next one begins."""
     more = None if go_on is None else str(go_on)
     return Paged(rows=rows, next=_next(visit, more), first=_first(visit), last_key=more)

@@ -5,8 +5,9 @@ person has ignored stays ignored.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, insert, literal, select, update
 
@@ -17,6 +18,9 @@ from schema.inbox import DriftKind, DriftState
 from schema.incoming_tables import drift, remote_record
 from schema.sources import Source
 from schema.tables import mapping
+
+LOOKED_AT = 100_000
+"""How many things of the mirror are looked through at a time for what is linked to nothing here."""
 
 UNRESOLVED = (DriftState.OPEN.value, DriftState.IGNORED.value)
 
@@ -160,15 +164,94 @@ def counts(connection: Connection, destination: str) -> Mapping[str, int]:
     return {str(kind): int(number) for kind, number in rows}
 
 
+class Place(NamedTuple):
+    """Where a list of what is missing here goes on: after this thing of this source."""
+
+    source: str
+    remote_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlinked:
+    """Some of what is there and linked to nothing here; where there may be more, after what."""
+
+    rows: Sequence[Mapping[str, Any]]
+    go_on: Place | None
+
+
 def missing_here(
-    connection: Connection, destination: str, source: str, kind: str, *, limit: int = 100
-) -> list[tuple[str, datetime]]:
-    """List what is there and no local record is linked to: id and since when it is known."""
+    connection: Connection,
+    destination: str,
+    sources: Sequence[Source],
+    *,
+    limit: int,
+    after: Place | None = None,
+    looked_at: int = LOOKED_AT,
+) -> Unlinked:
+    """List what is there and linked to nothing here, source by source, by id.
+
+    Read off the mirror: it is no mistake yet, so no row says it. At most *looked_at* things are looked
+    through, so that what a list costs does not grow with how much is linked.
+    """
+    found: list[Mapping[str, Any]] = []
+    left = looked_at
+    for one, begin in _from(sources, after):
+        number, end = _window(connection, destination, one.name, begin, left)
+        if end is None:
+            continue
+        room = limit - len(found)
+        rows = _unlinked(connection, destination, one, (begin, end), room + 1)
+        found += rows[:room]
+        if len(rows) > room:
+            return Unlinked(rows=found, go_on=Place(one.name, found[-1]["remote_id"]))
+        left -= number
+        if left <= 0:
+            return Unlinked(rows=found, go_on=Place(one.name, end))
+    return Unlinked(rows=found, go_on=None)
+
+
+def _from(sources: Sequence[Source], after: Place | None) -> list[tuple[Source, str]]:
+    """Give the sources that are still to be looked through, each with the id after which to begin."""
+    linkable = [one for one in sources if one.kind is not None]
+    if after is None:
+        return [(one, "") for one in linkable]
+    names = [one.name for one in linkable]
+    rest = linkable[names.index(after.source) :] if after.source in names else []
+    return [(one, after.remote_id if one.name == after.source else "") for one in rest]
+
+
+def _window(
+    connection: Connection, destination: str, source: str, begin: str, most: int
+) -> tuple[int, str | None]:
+    """Give how many of the next things there are, up to *most*, and the id of the last of them."""
+    some = (
+        select(remote_record.c.remote_id)
+        .where(
+            remote_record.c.destination == destination,
+            remote_record.c.source == source,
+            remote_record.c.remote_id > begin,
+        )
+        .order_by(remote_record.c.remote_id)
+        .limit(most)
+        .subquery()
+    )
+    number, end = connection.execute(select(func.count(), func.max(some.c.remote_id))).one()
+    return number, end
+
+
+def _unlinked(
+    connection: Connection,
+    destination: str,
+    source: Source,
+    between: tuple[str, str],
+    limit: int,
+) -> list[Mapping[str, Any]]:
+    begin, end = between
     linked = (
         select(literal(1))
         .where(
             mapping.c.destination == destination,
-            mapping.c.kind == kind,
+            mapping.c.kind == source.kind,
             mapping.c.remote_id == remote_record.c.remote_id,
         )
         .exists()
@@ -177,35 +260,21 @@ def missing_here(
         select(remote_record.c.remote_id, remote_record.c.first_seen)
         .where(
             remote_record.c.destination == destination,
-            remote_record.c.source == source,
+            remote_record.c.source == source.name,
+            remote_record.c.remote_id > begin,
+            remote_record.c.remote_id <= end,
             remote_record.c.gone_since.is_(None),
             ~linked,
         )
-        .order_by(remote_record.c.first_seen, remote_record.c.remote_id)
+        .order_by(remote_record.c.remote_id)
         .limit(limit)
     )
-    return [(remote_id, first_seen) for remote_id, first_seen in rows]
-
-
-def all_missing_here(
-    connection: Connection, destination: str, sources: Sequence[Source], *, limit: int
-) -> list[Mapping[str, Any]]:
-    """List what is there and linked to nothing here, over all sources.
-
-    Read off the mirror: it is no mistake yet, so no row says it.
-    """
-    found: list[Mapping[str, Any]] = []
-    for one in sources:
-        if one.kind is None or len(found) >= limit:
-            continue
-        rows = missing_here(connection, destination, one.name, one.kind, limit=limit - len(found))
-        found += [
-            {
-                "kind": DriftKind.MISSING_HERE.value,
-                "source": one.name,
-                "remote_id": remote_id,
-                "found_at": first_seen,
-            }
-            for remote_id, first_seen in rows
-        ]
-    return found
+    return [
+        {
+            "kind": DriftKind.MISSING_HERE.value,
+            "source": source.name,
+            "remote_id": remote_id,
+            "found_at": first_seen,
+        }
+        for remote_id, first_seen in rows
+    ]

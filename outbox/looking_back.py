@@ -46,11 +46,14 @@ def newest(
     """Read up to *limit* entries of a selection, the newest first, from before id *before*."""
     entry = outbox_entry.c
     low, high = _between(connection, chosen, before)
-    floor = low if _is_narrow(chosen) else max(low, high - looked_at)
+    narrow = _is_narrow(chosen)
+    floor = low if narrow else max(low, high - looked_at)
+    # Few, with an index of theirs: to say id + 0 keeps SQLite from walking all the ids instead.
+    place = entry.id + 0 if narrow else entry.id
     query = (
         entries_of(connection, destination, chosen)
-        .where(entry.id < high, entry.id >= floor)
-        .order_by(entry.id.desc())
+        .where(place < high, place >= floor)
+        .order_by(place.desc())
         .limit(limit + 1)
     )
     ids = connection.execute(query).scalars().all()

@@ -171,7 +171,12 @@ def entries_of(connection: Connection, destination: str, selection: Selection) -
     if selection.kind is not None:
         of_record.append(record.c.kind == selection.kind)
     if selection.families is not None:
-        of_record.append(among(connection, record.c.family, selection.families))
+        # Not off the join: SQLite would go through every entry to find a person's few.
+        theirs = select(record.c.id).where(
+            record.c.destination == destination,
+            among(connection, record.c.family, selection.families),
+        )
+        of_record.append(outbox_entry.c.record_id.in_(theirs))
     return (
         select(outbox_entry.c.id)
         .outerjoin(record, record.c.id == outbox_entry.c.record_id)

@@ -13,15 +13,13 @@ from console import whose
 from console.errors import NotFilled, NotThere
 from console.masking import masked
 from console.page import act, action, page, render
-from console.paging import SIZE, cursor, paged
+from console.paging import SIZE, cursor, paged, stretch
 from console.place import destination_of, destinations, kept
 from console.visit import Visit
 from inbox import differences, resolving
+from inbox.differences import Place, Unlinked
 from outbox import entries
 from schema.inbox import DriftKind, DriftState
-
-MOST_MISSING_HERE = 200
-"""Things shown that are there and linked to nothing here: a list to link from, not to read."""
 
 PERSONAL = frozenset({"full_name", "email", "teacher_reference_number"})
 """Fields whose values not everybody may see."""
@@ -77,10 +75,14 @@ def show(visit: Visit) -> Response:
     wanted = {name: visit.asked(name) for name in ("kind", "field", "person")}
     wanted["state"] = visit.asked("state", DriftState.OPEN.value)
     destination = destination_of(visit)
+    partly = False
     with visit.site.database.reading() as connection:
         counts = differences.counts(connection, destination)
         if wanted["kind"] == DriftKind.MISSING_HERE:
-            rows = _missing_here(visit, connection)
+            found = _missing_here(visit, connection)
+            more = None if found.go_on is None else ":".join(found.go_on)
+            listed = stretch(visit, found.rows, more)
+            partly = more is not None and len(found.rows) < SIZE
         else:
             rows = differences.listed(
                 connection,
@@ -92,23 +94,24 @@ def show(visit: Visit) -> Response:
                 after=cursor(visit) or 0,
                 limit=SIZE + 1,
             )
-        whose.about_keys(visit, connection, [str(row.get("record_key") or "") for row in rows])
-    whose.of_documents(visit, rows)
-    size = MOST_MISSING_HERE if wanted["kind"] == DriftKind.MISSING_HERE else SIZE
-    listed = paged(visit, [_seen_by(visit, row) for row in rows], key=_key, size=size)
+            listed = paged(visit, rows, key=lambda row: row["id"])
+        keys = [str(row.get("record_key") or "") for row in listed.rows]
+        whose.about_keys(visit, connection, keys)
+    whose.of_documents(visit, listed.rows)
+    seen = [_seen_by(visit, row) for row in listed.rows]
     return render(
         visit,
         "differences.html",
-        {"differences": listed.rows, "next": listed.last_key, "open": counts},
+        {"differences": seen, "next": listed.last_key, "open": counts},
         page=listed,
-        lines=[line_of(row) for row in listed.rows],
+        lines=[line_of(row) for row in seen],
         wanted=wanted,
         kinds=list(KINDS.items()),
         states=[(value, text) for value, (text, _) in STATES.items()],
         destinations=destinations(visit),
         destination=destination,
         of=kept(visit),
-        most=MOST_MISSING_HERE,
+        partly=partly,
     )
 
 
@@ -218,13 +221,15 @@ def _found(visit: Visit, connection: Connection) -> Mapping[str, Any]:
     return found
 
 
-def _missing_here(visit: Visit, connection: Connection) -> list[Mapping[str, Any]]:
+def _missing_here(visit: Visit, connection: Connection) -> Unlinked:
     contract = visit.site.contracts[destination_of(visit)]
-    return differences.all_missing_here(
+    source, colon, remote_id = visit.asked("after").partition(":")
+    return differences.missing_here(
         connection,
         destination_of(visit),
         contract.sources(visit.now),
-        limit=MOST_MISSING_HERE + 1,
+        limit=SIZE,
+        after=Place(source, remote_id) if colon else None,
     )
 
 
@@ -235,10 +240,6 @@ def _seen_by(visit: Visit, row: Mapping[str, Any]) -> dict[str, Any]:
         return dict(row)
     hidden = {name: masked(row.get(name), shown=False) for name in ("ours", "theirs")}
     return {**row, **hidden}
-
-
-def _key(row: Mapping[str, Any]) -> object:
-    return row.get("id") or row["remote_id"]
 
 
 def _one_of(kind: type[Closed], text: str) -> Closed | None:

@@ -1,9 +1,10 @@
 """`pillarbox drift`: what a full sync found different, and who is right."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy import Connection
 
 from inbox import differences, resolving
 from inbox.errors import InboxError
@@ -26,6 +27,7 @@ from pillarbox.commands.sources import contract_of, sources
 from runtime.clock import clock_of
 from schema.events import InvalidEvent
 from schema.inbox import DriftKind, DriftState
+from schema.sources import Source
 
 drift = typer.Typer(
     help="What a full sync found different, and who is right.", no_args_is_help=True
@@ -54,7 +56,7 @@ def drift_list(
     with database.reading() as connection:
         if kind is DriftKind.MISSING_HERE:
             known = list(sources(found, destination, database).values())
-            listed = differences.all_missing_here(connection, destination, known, limit=limit)
+            listed = _missing_here(connection, destination, known, limit)
         else:
             listed = differences.listed(
                 connection,
@@ -85,6 +87,22 @@ def drift_list(
             for one in listed
         ],
     )
+
+
+def _missing_here(
+    connection: Connection, destination: str, known: Sequence[Source], limit: int
+) -> list[Mapping[str, Any]]:
+    """Look through the whole mirror, piece by piece, until that many are found."""
+    listed: list[Mapping[str, Any]] = []
+    after = None
+    while True:
+        some = differences.missing_here(
+            connection, destination, known, limit=limit - len(listed), after=after
+        )
+        listed += some.rows
+        after = some.go_on
+        if after is None or len(listed) >= limit:
+            return listed
 
 
 @drift.command("show")
