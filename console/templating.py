@@ -5,13 +5,14 @@ is written but over the visitor's veil. What is escaped already (`| e`) is not l
 for what the visitor typed.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from console.masking import masked
@@ -23,7 +24,7 @@ class Templates:
     """The templates of the console."""
 
     def __init__(self) -> None:
-        self._environment = Environment(
+        self.environment = Environment(
             loader=ChoiceLoader(
                 [
                     PackageLoader("console"),
@@ -35,7 +36,7 @@ class Templates:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        filters: dict[str, Any] = self._environment.filters
+        filters: dict[str, Any] = self.environment.filters
         filters |= {
             "london": _london,
             "ago": ago,
@@ -44,11 +45,13 @@ class Templates:
             "plain": _plain,
             "instant": datetime.fromisoformat,
             "masked": masked,
+            "labelled": _labelled,
+            "parted": _parted,
         }
 
     def page(self, name: str, words: Mapping[str, Any], *, status: int = 200) -> HTMLResponse:
         """Write a page."""
-        return HTMLResponse(self._environment.get_template(name).render(words), status)
+        return HTMLResponse(self.environment.get_template(name).render(words), status)
 
 
 @pass_context
@@ -81,6 +84,55 @@ def _since(moment: datetime, now: datetime) -> str:
 def _plain(name: object) -> str:
     """Write a name of ours as words: `schedule_changed` is "schedule changed"."""
     return str(name).replace("_", " ")
+
+
+LONGEST_PART: Final = 24
+"""Characters that are kept on one line: what still fits beside its label on a telephone."""
+
+
+@pass_context
+def _parted(context: Context, value: object) -> Markup:
+    """Write a record key or an address so that it breaks where it has parts, and not in one."""
+    text = str(_veiled(context, str(value)))
+    parts = [text] if len(text) < LONGEST_PART else re.findall(r"@?[^:@]+:?|[:@]", text)
+    return Markup("<wbr>").join(map(_part, parts))
+
+
+def _part(text: str) -> Markup:
+    if len(text) > LONGEST_PART:
+        return escape(text)
+    return Markup('<span class="desk-nowrap">{}</span>').format(text)
+
+
+_CELL: Final = re.compile(
+    r'<td class="govuk-table__cell(?P<also>[^"]*)"(?P<more>[^>]*)>(?P<inside>.*?)</td>', re.DOTALL
+)
+
+
+def _labelled(row: Markup, head: Sequence[str]) -> Markup:
+    """Give a table's row whose cells know the heads of their columns.
+
+    A narrow screen shows each cell on a line of its own behind that word, and no table any more; so
+    the parts also say what they are to who cannot see them.
+    """
+    words = iter(head)
+    cells = _CELL.sub(lambda found: _cell(found, words), str(row))
+    return Markup(
+        cells.replace('<tr class="govuk-table__row', '<tr role="row" class="govuk-table__row')
+    )
+
+
+def _cell(found: re.Match[str], words: Iterator[str]) -> str:
+    word, inside = next(words, ""), found["inside"].strip()
+    also = (
+        found["also"]
+        + ("" if inside else " desk-cell-empty")
+        + ("" if word else " desk-cell-deeds")
+    )
+    return (
+        f'<td role="cell" class="govuk-table__cell{also}" data-label="{escape(word)}"{found["more"]}>'
+        f'<div class="desk-cell">{inside}</div></td>'
+    )
 
 
 TEMPLATES = Templates()

@@ -25,6 +25,10 @@ OPTIONS = {"resultTypes": ["violations"], "preload": False, "iframes": False, "e
 NARROW = {**OPTIONS, "rules": {"color-contrast": {"enabled": False}}}
 """Colours are the same at every width, and looking at them takes longest."""
 
+CUT = """[...document.querySelectorAll(".desk-table")]
+  .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.ariaLabel)"""
+"""The tables that do not fit: on a telephone nobody sees that there is more to the right."""
+
 MOST_LOOKED_AT = 80
 """Pages that are fetched to find links; more would be a list that goes on for ever."""
 
@@ -70,6 +74,8 @@ def _faults(page: Page, width: int) -> Iterable[str]:
     wide: int = page.evaluate("document.documentElement.scrollWidth")
     if wide > width:
         yield f"it is {wide} wide"
+    if width == min(WIDTHS):
+        yield from (f"{one} is cut" for one in page.evaluate(CUT))
     options = OPTIONS if width == max(WIDTHS) else NARROW
     for one in page.evaluate("options => axe.run(options)", options)["violations"]:
         yield f"{one['id']}: {one['nodes'][0]['html'][:200]}"
