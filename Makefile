@@ -20,8 +20,9 @@ demo: $(VENV)/ready  ## show the main job on this computer, from events to the A
 up: $(VENV)/ready  ## the same world, left running until Ctrl-C
 	@$(BIN)/pillarbox up
 
-# What kills, freezes and counts by the clock has the machine to itself; the rest runs two at a time.
-ALONE := tests/faults tests/quota tests/scale tests/simulation tests/simulation_inbox tests/system
+# What starts dozens of processes and counts what becomes of them has the machine to itself; the rest
+# runs two at a time, what takes longest first.
+ALONE := tests/faults tests/scale
 
 test: $(VENV)/ready  ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ALONE:%=--ignore=%)

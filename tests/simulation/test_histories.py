@@ -11,6 +11,8 @@ from tests.simulation.damages import DAMAGES, Damage, damaged
 from tests.simulation.plan import Fate, Fault, died_at
 from tests.simulation.play import Sum, first_to_notice, histories, trace
 
+pytestmark = pytest.mark.long
+
 HISTORIES = 300
 
 ONCE_WRONG = (686, 698, 1776, 2164)
