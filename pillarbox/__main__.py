@@ -21,7 +21,7 @@ COMMANDS = {
     "drill": ("drill", "Hold the drills to be held before going live: what was hidden or broken, and what recovered it."),
     "emit": ("intake", "Append one event to the outbox."),
     "import": ("intake", "Append a file of events to the outbox. The same file twice is one import."),
-    "status": ("status", "Say what waits, since when and why; what was sent; the quota; who is at work."),
+    "status": ("status", "Say what needs somebody, then what waits, since when and why; what was sent; the quota; who is at work."),
     "check": ("check", "Look at everything the work needs."),
     "rules": ("rules", "Say of each rule of the guidance its setting, its state and the last evidence."),
     "console": ("console", "The review desk's pages, and who may use them."),
