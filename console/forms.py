@@ -4,8 +4,8 @@ One idea: what may be chosen is what the event's own check takes, so that a pers
 would be turned away; what he types is checked by that same model.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from outbox.entries import Entry
 from schema.events import EVENTS, Event, RecordSnapshot
+from schema.record import Problem
 
 FIXED = frozenset({"declaration_type", "kind", "state"})
 """What says which record is meant, and so cannot be corrected; a state is shown field by field."""
@@ -29,6 +30,14 @@ class FormField:
     choices: tuple[str, ...] = ()
     needed: bool = False
     hint: str = ""
+    fault: str = ""
+    """What the API, or the check here, said of it."""
+
+    @property
+    def options(self) -> list[tuple[str, str]]:
+        """Give what may be chosen, as value and text; nothing at all where it is not needed."""
+        nothing = [] if self.needed else [("", "(none)")]
+        return [*nothing, *((one, one) for one in self.choices)]
 
 
 def fields_of(entry: Entry) -> list[FormField]:
@@ -42,6 +51,16 @@ def fields_of(entry: Entry) -> list[FormField]:
         for name, told in model.model_fields.items()
         if name not in Event.ENVELOPE and name not in FIXED
     ]
+
+
+def at_fault_first(fields: Sequence[FormField], problem: Problem | None) -> list[FormField]:
+    """Put the field that a refusal is about in front of the others, with what was said of it."""
+    if problem is None or problem.field is None:
+        return list(fields)
+    said = problem.detail.removeprefix(f"{problem.field}: ")
+    blamed = [one for one in fields if one.name.removeprefix("state.") == problem.field]
+    others = [one for one in fields if one not in blamed]
+    return [*(replace(one, fault=said) for one in blamed), *others]
 
 
 def as_json(entry: Entry) -> dict[str, Any]:

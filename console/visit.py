@@ -124,10 +124,15 @@ class Visit:
         return told if self.who.may(Role.OPERATOR) else self.veil.over(told)
 
     def check_texts(self) -> None:
-        """Raise `NotFilled`, which names it, where something holds a character no database keeps."""
-        texts = [*self.request.query_params.multi_items(), *self.request.path_params.items()]
-        for name, text in (*texts, *self.form.as_typed().items()):
+        """Raise `NotFilled`, which names it, where something holds a character no database keeps.
+
+        A part of the path that does is the name of nothing: `NotThere`.
+        """
+        for name, text in self.request.path_params.items():
             if "\0" in str(text):
+                raise NotThere(f"There is nothing with that {name} here.")
+        for name, text in (*self.request.query_params.multi_items(), *self.form.as_typed().items()):
+            if "\0" in text:
                 raise NotFilled(
                     f"What you gave as {name} holds a character that cannot be kept. Take it out.",
                     field=name,

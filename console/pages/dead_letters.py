@@ -120,7 +120,7 @@ def show_correction(visit: Visit, problem: Problem | None = None) -> Response:
     entry = _chosen_entry(visit, found)
     if entry is None:
         raise NotThere("No open event of this record can be corrected: emit a newer one.")
-    fields = forms.fields_of(entry)
+    fields = forms.at_fault_first(forms.fields_of(entry), one.problem)
     if not visit.who.sees(str(one.key), visit.now):
         fields = [f for f in fields if f.name.rpartition(".")[2] not in ("full_name",)]
     return render(

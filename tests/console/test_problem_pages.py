@@ -1,11 +1,14 @@
 """Problems and people on pages: from the group to the letter to what comes of a person's word."""
 
+import re
+
 import pytest
 from sqlalchemy import select, update
 
 from outbox import discarding
 from runtime.database import Database
 from schema.events import RecordSnapshot
+from schema.outcomes import Blame, Refusal, Refused
 from schema.states import RecordState
 from schema.tables import discarded
 from tests.console.test_door import people, sign_in
@@ -56,6 +59,27 @@ def test_a_person_goes_from_the_group_to_the_letter_and_corrects_it(
     known.run()
     assert known.api.people[PERSON]["training_status"] == "deferred"
     assert "robin, dead letter corrected: the school rang" in desk.get(f"/people/{record.id}").text
+
+
+def test_the_field_at_fault_comes_first_and_says_what_the_api_said(
+    known: Outbox, desk: Desk
+) -> None:
+    dated = Refusal(title="declaration_date", detail="is before the <milestone>")
+    known.api.then(Refused(status=422, refusals=(dated,), blame=Blame.DATA))
+    known.emit(declared())
+    known.run()
+    claim = known.record(part="started")
+
+    form = desk.get(f"/problems/{claim.id}/correct").text
+    shown = re.findall(r'<label class="govuk-label" for="(\w+)">', form)
+    assert shown[0] == "declaration_date"
+    assert shown.count("declaration_date") == 1
+    assert "The API says: is before the &lt;milestone&gt;" in form
+    assert form.count("govuk-form-group--error") == 1
+    assert 'aria-describedby="declaration_date-hint declaration_date-error"' in form
+    hints = re.findall(r"<div>([^<]*)</div>", form.partition('id="declaration_date"')[0])
+    assert hints[0].startswith("Date and time in UTC")
+    assert hints[1].startswith("It was 20")
 
 
 def test_who_comes_second_is_told_and_changes_nothing(known: Outbox, desk: Desk) -> None:
