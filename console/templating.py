@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse
 
 from console.masking import masked
 from console.veil import CLOSED, Over
-from console.views import ago, london
+from console.views import ago, deadline, london
 
 
 class Templates:
@@ -39,6 +39,7 @@ class Templates:
         filters: dict[str, Any] = self.environment.filters
         filters |= {
             "london": _london,
+            "deadline": deadline,
             "ago": ago,
             "utc": _utc,
             "since": _since,

@@ -109,6 +109,15 @@ def london(moment: datetime | None) -> str:
     return moment.astimezone(LONDON).strftime("%d %b %Y %H:%M:%S")
 
 
+def deadline(moment: datetime) -> str:
+    """Write until when something may be done: a midnight that ends a London day by that day."""
+    here = moment.astimezone(LONDON)
+    if (here.hour, here.minute, here.second) != (0, 0, 0):
+        return london(moment)
+    last = here.date() - timedelta(days=1)
+    return f"end of {last.day} {last:%B %Y}"
+
+
 def ago(length: timedelta) -> str:
     """Write a length of time roughly: `12 s`, `3 min`, `2 h`, `4 days`."""
     total = max(0, int(length.total_seconds()))

@@ -17,6 +17,10 @@ _STATUS = ("defer", "withdraw")
 
 _CHECK_LINK = "Check that the record is linked to the right participant and course."
 _WAIT_SCHOOL = "Check with the school that the participant is registered with you."
+_CHECK_MILESTONE = (
+    "Correct the declaration date, or the participant's schedule and cohort. The API does not name "
+    "the milestone's date; DfE's schedule does."
+)
 _OURS = "The request was built wrongly; report it. Nothing in the data needs to change."
 _CONTACT = "Contact the DfE; nothing sent from here can change it."
 
@@ -288,13 +292,13 @@ RULES: Sequence[Rule] = (
             "declaration_date",
             "Declaration date must be on or after the milestone start date",
             STATE,
-            "The date is before this type's period on the schedule. Correct either.",
+            f"The declaration date is before this type's milestone begins. {_CHECK_MILESTONE}",
         ),
         (
             "declaration_date",
             "Declaration date must be on or before the milestone date",
             STATE,
-            "The date is after this type's period on the schedule. Correct either.",
+            f"The declaration date is after this type's milestone. {_CHECK_MILESTONE}",
         ),
         (
             "declaration_date",
