@@ -76,6 +76,8 @@ def _faults(page: Page, width: int) -> Iterable[str]:
         yield f"it is {wide} wide"
     if width == min(WIDTHS):
         yield from (f"{one} is cut" for one in page.evaluate(CUT))
+    if page.locator("[data-live]").count() and not page.locator("[data-pause]:visible").count():
+        yield "it is fetched anew, and nobody can pause that"
     options = OPTIONS if width == max(WIDTHS) else NARROW
     for one in page.evaluate("options => axe.run(options)", options)["violations"]:
         yield f"{one['id']}: {one['nodes'][0]['html'][:200]}"

@@ -1,13 +1,16 @@
 """Many records at once, on the pages."""
 
+import html
 import re
 
 import pytest
 
 from outbox import bulk
+from records.signature import signature_of
 from runtime.database import Database
 from schema.bulk import BulkState
-from schema.states import RecordState
+from schema.record import Problem
+from schema.states import Reason, RecordState
 from tests.support import bulk as crowds
 from tests.support.desk import Desk, a_site
 from tests.support.outbox import Outbox
@@ -89,6 +92,59 @@ def test_what_is_no_number_of_records_begins_nothing_and_is_named(desk: Desk, nu
     assert (refused.status_code, refused.json()["field"]) == (422, "number")
     assert refused.json()["error"].startswith("Enter the number of records")
     assert desk.read("/bulk") == []
+
+
+def test_from_the_group_to_the_plan_to_the_one_that_is_tried_to_the_report(
+    crowd: crowds.Desk, desk: Desk
+) -> None:
+    crowd.put_aside(crowd.outbox.record("E-2"), **OF_ANOTHER_GROUP)
+    [one] = [one for one in desk.read("/problems") if one["count"] == 2]
+
+    groups = desk.get("/problems").text
+    listed = desk.get(leads(groups, f"/problems/list?group={one['group']}")).text
+    plan = desk.get(leads(listed, f"/bulk/new?group={one['group']}")).text
+    start = found(r'<form method="post" action="(/bulk\?[^"]*)" class="desk-confirm"', plan)
+    wrong = desk.post(start, {"number": "3", "first": "one"}, accept="application/json")
+    began = desk.post(start, {"number": "2", "first": "one", "reason": "well again"})
+    crowd.run()
+    at = began.headers["location"]
+    tried = desk.get(at).text
+    go = found(rf'action="({at}/go)"', tried)
+    left = [each["result"] for each in desk.read(f"{at}/records")]
+    desk.post(go)
+    crowd.run()
+    report = desk.get(leads(desk.get(at).text, f"{at}/report.csv")).text.splitlines()
+
+    assert "Type 2 to replay them" in text(plan)
+    assert (wrong.status_code, "2 records are meant by now" in wrong.json()["error"]) == (422, True)
+    assert "One was tried" in text(tried)
+    assert sorted(left, key=str) == [None, "sent"]
+    assert [row.split(",")[1:4] for row in report[1:]] == [
+        [key, "ended", "sent"] for key in ("enrolment:E-0", "enrolment:E-1")
+    ]
+    assert crowd.outbox.record("E-2").state is RecordState.DEAD
+    assert [one["group"] for one in desk.read("/problems")] == [
+        signature_of(crowd.outbox.record("E-2"))
+    ]
+
+
+OF_ANOTHER_GROUP = {
+    "reason": Reason.REFUSED,
+    "problem": Problem(reason=Reason.REFUSED, detail="is closed", operation="defer", status=422),
+}
+
+
+def leads(page: str, address: str) -> str:
+    """Give an address that a page has a link to."""
+    found(rf'href="({re.escape(html.escape(address))})"', page)
+    return address
+
+
+def found(pattern: str, page: str) -> str:
+    """Give what a page has."""
+    match = re.search(pattern, page)
+    assert match is not None, f"nothing like {pattern} in {text(page)}"
+    return html.unescape(match[1])
 
 
 REFERER = "http://localhost:4020/bulk/new"
