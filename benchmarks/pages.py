@@ -20,7 +20,14 @@ from benchmarks.crowd import Crowd
 from benchmarks.result import Line, Result, median, percentile
 from console.app import PAGES, build
 from pillarbox.desk import site_of
+from runtime.memory import collect_seldom
 from workers.wiring import Wiring
+
+PLAN = "/bulk/new?reason=conflict"
+"""The plan of one dead letter in ten: it asks of each what a replay would do, and may take its time."""
+
+PLAN_AIM_MS_EACH = 0.1
+"""What a plan is to take for each record, as `replay` measures for fifty thousand."""
 
 WARM, TIMES = 3, 30
 """How often each page is asked before it counts, and then."""
@@ -60,7 +67,8 @@ def run(*, quick: bool) -> Result:
             ground.wired(ground.settings_for(url, redis_url)) as wiring,
         ):
             crowd.fill(url, those)
-            lines += lines_of(asked(wiring, those), name)
+            collect_seldom()  # as the console does
+            lines += lines_of(asked(wiring, those), name, planned=those.letters // 10)
     return Result(
         scenario="pages",
         conditions=f"{those.people:,} records, {those.entries:,} entries, {those.letters:,} of the "
@@ -96,7 +104,7 @@ def addresses(those: Crowd) -> Mapping[str, Sequence[str]]:
         "/problems/{id}": [f"/problems/{letter}"],
         "/problems/{id}/correct": [f"/problems/{letter}/correct"],
         "/bulk": ["/bulk"],
-        "/bulk/new": [f"/bulk/new?person={crowd.trn_of(letter)}", "/bulk/new?reason=conflict"],
+        "/bulk/new": [f"/bulk/new?person={crowd.trn_of(letter)}", PLAN],
         "/bulk/{id}": ["/bulk/1"],
         "/bulk/{id}/records": ["/bulk/1/records"],
         "/entries": [
@@ -181,8 +189,9 @@ async def _one(client: httpx.AsyncClient, counter: Counter, address: str, times:
     return found
 
 
-def lines_of(found: Sequence[Asked], database: str) -> list[Line]:
+def lines_of(found: Sequence[Asked], database: str, *, planned: int) -> list[Line]:
     """State of each page its statements, which are held, and its times, which are aimed at."""
+    plan_ms = PLAN_AIM_MS_EACH * planned
     return [
         line
         for one in found
@@ -199,7 +208,7 @@ def lines_of(found: Sequence[Asked], database: str) -> list[Line]:
                 name=f"{database} {one.address} p95",
                 value=percentile(one.took_ms, 95),
                 unit="ms",
-                aim=AIMS_MS[database],
+                aim=AIMS_MS[database] + (plan_ms if one.address == PLAN else 0),
             ),
         )
     ]

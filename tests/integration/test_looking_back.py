@@ -24,7 +24,7 @@ FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 def filled(database: Database) -> Database:
     """Three hundred entries, ten minutes apart, of two destinations, with holes among their ids."""
     dice = Random(7)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": 1 + number,
             "destination": "other" if number % 7 == 0 else "default",
