@@ -66,7 +66,7 @@ def find(
     what = what.strip()
     if not what:
         return []
-    by_id = _by_id(connection, what)
+    by_id = named(connection, what)
     if by_id:
         return with_names(connection, by_id[:limit], contracts, now)
     hits: list[Hit] = []
@@ -108,7 +108,8 @@ def names_of(
     }
 
 
-def _by_id(connection: Connection, what: str) -> list[Record]:
+def named(connection: Connection, what: str) -> list[Record]:
+    """Find the records of a local id, a remote id or a record key."""
     found = store.by_source(connection, what) or store.by_remote(connection, what)
     if found or ":" not in what:
         return found

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from pillarbox import usage
 from pillarbox.commands.common import INTERRUPTED, UNEXPECTED, UNREACHABLE, USAGE, Stop, say_error
 from runtime.memory import look_seldom
 
@@ -113,13 +114,22 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        application()(prog_name="pillarbox")
+        ended: object = application()(prog_name="pillarbox", standalone_mode=False)
     except SystemExit as end:
         if _caused_by(end, BrokenPipeError):
             sys.exit(0)  # whoever read our output has seen enough
         sys.exit(INTERRUPTED if _caused_by(end, KeyboardInterrupt) else end.code)
+    except typer.TyperException as error:
+        if (told := usage.sentence(error)) is not None:
+            say_error(told)
+        sys.exit(USAGE)
+    except typer.Abort as end:
+        say_error("stopped; nothing was done")
+        sys.exit(INTERRUPTED if _caused_by(end, KeyboardInterrupt) else UNEXPECTED)
     except Exception as error:
         sys.exit(_explained(error))
+    if isinstance(ended, int):
+        sys.exit(ended)
 
 
 def _explained(error: Exception) -> int:
@@ -169,7 +179,7 @@ def _explained(error: Exception) -> int:
             return UNEXPECTED
 
 
-def _caused_by(end: SystemExit, kind: type[BaseException]) -> bool:
+def _caused_by(end: BaseException, kind: type[BaseException]) -> bool:
     chained: BaseException | None = end
     while chained is not None:
         if isinstance(chained, kind):

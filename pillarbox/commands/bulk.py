@@ -40,6 +40,7 @@ from pillarbox.commands.common import (
     confirmed,
     counted,
     nothing,
+    noun,
     opened,
     print_json,
     print_table,
@@ -53,8 +54,9 @@ from runtime.settings import Destination, Settings
 from schema.bulk import BulkState, Deed, ItemState, Result
 from schema.hours import nightly
 
-app = typer.Typer(
-    help="Many records at once: replayed or discarded on one person's word.", no_args_is_help=True
+app = noun(
+    "Many records at once: replayed or discarded on one person's word.",
+    "pillarbox bulk replay --group defer-1a2b3c4d5e --dry-run",
 )
 
 LOOK_EVERY_S = 1.0
@@ -100,7 +102,7 @@ Now = Annotated[
 Wait = Annotated[
     bool, typer.Option("--wait", help="Stay until it is over, and show how far it is.")
 ]
-Id = Annotated[int, typer.Argument(help="The bulk's number.")]
+Id = Annotated[int, typer.Argument(help="The bulk's number.", metavar="NUMBER")]
 
 
 def add_to(root: typer.Typer) -> None:
@@ -139,7 +141,8 @@ def replay_(
     More than 50 go in the off-peak hours, in the lane that leaves today's changes first, unless
     --now. Exits 4 when none is meant, 6 when they are not as many as confirmed, or another bulk is
     under way; with --wait 5 when not all were accepted.
-    Example: `pillarbox bulk replay --group defer-1a2b3c4d5e --dry-run`
+
+    Example: pillarbox bulk replay --group defer-1a2b3c4d5e --dry-run
     """
     words = {
         "group": group,
@@ -184,7 +187,8 @@ def discard_(
     """Take back what is asked for of many records. Each can be restored for itself.
 
     Exits as `bulk replay` does.
-    Example: `pillarbox bulk discard --only conflict --reason "theirs is right" --dry-run`
+
+    Example: pillarbox bulk discard --only conflict --reason "theirs is right" --dry-run
     """
     words = {
         "group": group,
@@ -337,7 +341,10 @@ def list_(
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=1_000)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List bulks, the newest first. Exits 4 when there is none."""
+    """List bulks, the newest first. Exits 4 when there is none.
+
+    Example: pillarbox bulk list
+    """
     found = settings()
     database = opened(found)
     with database.reading() as connection:
@@ -369,7 +376,10 @@ def list_(
 
 @app.command()
 def show(bulk_id: Id, wait: Wait = False, as_json: AsJson = False) -> None:
-    """Show how far a bulk is, and what became of its records. Exits 5 when not all were accepted."""
+    """Show how far a bulk is, and what became of its records. Exits 5 when not all were accepted.
+
+    Example: pillarbox bulk show 12 --wait
+    """
     found = settings()
     database = opened(found)
     _after(found, database, _one(database, bulk_id), wait=wait, as_json=as_json)
@@ -385,7 +395,10 @@ def report(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a table for a spreadsheet.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say of each record what became of it, and how it stands today. Exits 4 when none matches."""
+    """Say of each record what became of it, and how it stands today. Exits 4 when none matches.
+
+    Example: pillarbox bulk report 12 --result aside
+    """
     database = opened(settings())
     one = _one(database, bulk_id)
     if as_csv:
@@ -447,7 +460,10 @@ def go(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let the others follow the one that was tried; with --now also outside the off-peak hours."""
+    """Let the others follow the one that was tried; with --now also outside the off-peak hours.
+
+    Example: pillarbox bulk go 12
+    """
     if now and not reason.strip():
         raise Stop("--now needs --reason: why it cannot wait for the off-peak hours")
     _word(
@@ -464,7 +480,10 @@ def cancel(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put no more records on their way; what is on it goes on, the others stay as they are."""
+    """Put no more records on their way; what is on it goes on, the others stay as they are.
+
+    Example: pillarbox bulk cancel 12 --reason "the wrong group"
+    """
     _word(
         lambda connection, person: bulk.cancel(connection, bulk_id, person),
         reason, by, wait=False, dry_run=dry_run, as_json=as_json,
@@ -480,7 +499,10 @@ def resume(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with what a cancelled bulk had left."""
+    """Go on with what a cancelled bulk had left.
+
+    Example: pillarbox bulk resume 12
+    """
     _word(
         lambda connection, person: bulk.resume(connection, bulk_id, person),
         reason, by, wait=wait, dry_run=dry_run, as_json=as_json,

@@ -66,8 +66,8 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look at everything the work needs. Exits 3 when something cannot be reached, 6 when a
-    process is missing, or stands still.
+    """Look at everything the work needs. Exits 3 when something cannot be reached, 6 when a process is
+    missing, or stands still.
 
     Example: pillarbox check --role worker
     """

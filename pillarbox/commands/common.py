@@ -43,6 +43,11 @@ Expect = Annotated[
 ]
 
 
+def noun(says: str, example: str) -> typer.Typer:
+    """Make the group of commands about one noun; its help shows one of them."""
+    return typer.Typer(help=f"{says}\n\nExample: {example}", no_args_is_help=True)
+
+
 class Stop(Exception):
     """An end with a sentence and an exit code."""
 

@@ -9,12 +9,12 @@ from typing import Any, cast
 import typer
 
 from console.plain import seconds
-from pillarbox.commands.common import AsJson, print_json, print_table, settings
+from pillarbox.commands.common import AsJson, noun, print_json, print_table, settings
 from runtime.database import database_url, shown
 from runtime.redis import without_password
 from runtime.settings import Destination, Settings, written
 
-app = typer.Typer(help="Show what is configured.", no_args_is_help=True)
+app = noun("Show what is configured.", "pillarbox config show --json")
 
 
 def add_to(root: typer.Typer) -> None:
@@ -24,7 +24,10 @@ def add_to(root: typer.Typer) -> None:
 
 @app.command()
 def show(as_json: AsJson = False) -> None:
-    """Show every setting as it was understood; keys are never shown."""
+    """Show every setting as it was understood; keys are never shown.
+
+    Example: pillarbox config show
+    """
     found = settings()
     if as_json:
         print_json(_values(found))

@@ -19,6 +19,7 @@ from pillarbox.commands.common import (
     Stop,
     actor,
     nothing,
+    noun,
     opened,
     print_json,
     print_table,
@@ -36,16 +37,14 @@ from workers.heartbeat import Heart
 
 logger = structlog.get_logger(__name__)
 
-app = typer.Typer(
-    help="The review desk's pages, and who may use them.", invoke_without_command=True
-)
-user = typer.Typer(help="People who may use the console.", no_args_is_help=True)
-token = typer.Typer(help="Programs that may use the console.", no_args_is_help=True)
+app = noun("The review desk's pages, and who may use them.", "pillarbox console --port 4020")
+user = noun("People who may use the console.", "pillarbox console user list")
+token = noun("Programs that may use the console.", "pillarbox console token list")
 app.add_typer(user, name="user")
 app.add_typer(token, name="token")
 
-Name = Annotated[str, typer.Argument(help="As they sign in, such as ines.garcia.")]
-Program = Annotated[str, typer.Argument(help="What the program is called.")]
+Name = Annotated[str, typer.Argument(help="As they sign in, such as ines.garcia.", metavar="NAME")]
+Program = Annotated[str, typer.Argument(help="What the program is called.", metavar="NAME")]
 TheRole = Annotated[Role, typer.Option("--role", help="viewer, operator or admin.")]
 ProgramRole = Annotated[Role, typer.Option("--role", help="feed, viewer, operator or admin.")]
 MayReveal = Annotated[
@@ -62,7 +61,7 @@ def add_to(root: typer.Typer) -> None:
     root.add_typer(app, name="console")
 
 
-@app.callback()
+@app.callback(invoke_without_command=True, no_args_is_help=False)
 def console(
     context: typer.Context,
     host: Annotated[
@@ -119,7 +118,10 @@ def user_add(
     ] = False,
     password_stdin: FromStdin = False,
 ) -> None:
-    """Let somebody use the console. With the first account everybody has to sign in."""
+    """Let somebody use the console. With the first account everybody has to sign in.
+
+    Example: pillarbox console user add ines --role operator
+    """
     hashed = None if no_password else passwords.hashed(_password(stdin=password_stdin))
     made = _changed(
         lambda connection, now: accounts.add(
@@ -137,7 +139,10 @@ def user_add(
 
 @user.command("list")
 def user_list(as_json: AsJson = False) -> None:
-    """List who may use the console."""
+    """List who may use the console.
+
+    Example: pillarbox console user list
+    """
     database = opened(settings())
     with database.reading() as connection:
         listed = accounts.listed(connection)
@@ -164,7 +169,10 @@ def user_list(as_json: AsJson = False) -> None:
 
 @user.command("role")
 def user_role(name: Name, role: TheRole, may_reveal: MayReveal = False) -> None:
-    """Give somebody another role; they have to sign in again."""
+    """Give somebody another role; they have to sign in again.
+
+    Example: pillarbox console user role ines --role viewer
+    """
     _changed(
         lambda connection, now: accounts.give_role(
             connection, name, role, may_reveal=may_reveal, actor=actor(), now=now
@@ -175,7 +183,10 @@ def user_role(name: Name, role: TheRole, may_reveal: MayReveal = False) -> None:
 
 @user.command("password")
 def user_password(name: Name, password_stdin: FromStdin = False) -> None:
-    """Set somebody's password; they have to sign in again."""
+    """Set somebody's password; they have to sign in again.
+
+    Example: pillarbox console user password ines
+    """
     hashed = passwords.hashed(_password(stdin=password_stdin))
     _changed(
         lambda connection, now: accounts.set_password(
@@ -187,7 +198,10 @@ def user_password(name: Name, password_stdin: FromStdin = False) -> None:
 
 @user.command("remove")
 def user_remove(name: Name) -> None:
-    """Take somebody's account away; whoever is signed in with it is out at once."""
+    """Take somebody's account away; whoever is signed in with it is out at once.
+
+    Example: pillarbox console user remove ines
+    """
     _changed(lambda connection, now: accounts.remove(connection, name, actor=actor(), now=now))
     stdout().print(f"{name} may no longer sign in", markup=False)
 
@@ -212,7 +226,10 @@ def token_add(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a token for a program. It is printed once and kept nowhere."""
+    """Make a token for a program. It is printed once and kept nowhere.
+
+    Example: pillarbox console token add crm-feed --role feed
+    """
     made = _changed(
         lambda connection, now: accounts.add_token(
             connection, name, role=role, may_reveal=names, actor=actor(), now=now
@@ -226,7 +243,10 @@ def token_add(
 
 @token.command("list")
 def token_list(as_json: AsJson = False) -> None:
-    """List the programs that may use the console."""
+    """List the programs that may use the console.
+
+    Example: pillarbox console token list
+    """
     database = opened(settings())
     with database.reading() as connection:
         listed = accounts.tokens(connection)
@@ -246,7 +266,10 @@ def token_list(as_json: AsJson = False) -> None:
 
 @token.command("remove")
 def token_remove(name: Program) -> None:
-    """Take a program's token away; it opens nothing from now on."""
+    """Take a program's token away; it opens nothing from now on.
+
+    Example: pillarbox console token remove crm-feed
+    """
     _changed(
         lambda connection, now: accounts.remove_token(connection, name, actor=actor(), now=now)
     )

@@ -2,11 +2,11 @@
 
 import typer
 
-from pillarbox.commands.common import AsJson, DryRun, opened, print_json, settings, stdout
+from pillarbox.commands.common import AsJson, DryRun, noun, opened, print_json, settings, stdout
 from runtime import migrations
 from runtime.database import Database, shown
 
-app = typer.Typer(help="Bring the database to this version.", no_args_is_help=True)
+app = noun("Bring the database to this version.", "pillarbox db current")
 
 
 def add_to(root: typer.Typer) -> None:
@@ -16,7 +16,10 @@ def add_to(root: typer.Typer) -> None:
 
 @app.command()
 def upgrade(as_json: AsJson = False, dry_run: DryRun = False) -> None:
-    """Bring the database to the newest migration, all or nothing."""
+    """Bring the database to the newest migration, all or nothing.
+
+    Example: pillarbox db upgrade
+    """
     database = Database(settings().database_url)
     database.check()
     before = migrations.current(database)
@@ -35,7 +38,10 @@ def upgrade(as_json: AsJson = False, dry_run: DryRun = False) -> None:
 
 @app.command()
 def current(as_json: AsJson = False) -> None:
-    """Say which migration the database is at; exits 3 when it is not the newest."""
+    """Say which migration the database is at; exits 3 when it is not the newest.
+
+    Example: pillarbox db current
+    """
     database = Database(settings().database_url)
     database.check()
     at = migrations.current(database)

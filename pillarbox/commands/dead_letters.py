@@ -1,13 +1,13 @@
 """`pillarbox dead-letters`: what waits for a person, and what a person can do about it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
 from sqlalchemy import Connection
 
 from console import letters as reading
-from console import views
+from console import stories, views
 from console.chosen import chosen as chosen_of
 from console.errors import NotFilled
 from gateway.registry import contract_named
@@ -17,6 +17,7 @@ from outbox.errors import DoesNotFit, NotAside, NotRestorable, Overtaken
 from outbox.letters import Filter, Said
 from outbox.replay import How
 from outbox.saying import Person
+from outbox.selection import LONGEST_ID
 from pillarbox.commands import bulk
 from pillarbox.commands.common import (
     ATTENTION,
@@ -31,6 +32,7 @@ from pillarbox.commands.common import (
     actor,
     chosen,
     nothing,
+    noun,
     opened,
     print_json,
     print_table,
@@ -41,16 +43,16 @@ from pillarbox.commands.records import show_told
 from records import store
 from records.signature import is_aside
 from runtime.clock import clock_of
-from runtime.database import Database
 from runtime.settings import Settings
 from schema.contract import Contract
 from schema.events import InvalidEvent
 from schema.record import Record
 from schema.states import Reason
 
-app = typer.Typer(help="What waits for a person, and what to do about it.", no_args_is_help=True)
+app = noun("What waits for a person, and what to do about it.", "pillarbox dead-letters groups")
 
-Id = Annotated[int, typer.Argument(help="The record's id, as `dead-letters list` shows it.")]
+WHICH = "The record's id, as `dead-letters list` shows it, or its key, such as enrolment:E-1042."
+Id = Annotated[str, typer.Argument(help=WHICH, metavar="RECORD")]
 Why = Annotated[str | None, typer.Option("--reason", help="Why, for the audit trail.")]
 By = Annotated[
     str | None,
@@ -91,7 +93,9 @@ def groups(
 ) -> None:
     """Group what waits for a person by what went wrong, the group that stands longest first.
 
-    Example: pillarbox dead-letters groups --operation defer. Exits 4 when there are none.
+    Exits 4 when there are none.
+
+    Example: pillarbox dead-letters groups --operation defer
     """
     words = _words(reason=reason, operation=operation, kind=kind, owner=owner, age=age)
     with _Reading(destination) as desk:
@@ -134,8 +138,9 @@ def list_(
 ) -> None:
     """List the records that wait for a person, the one that stands longest first.
 
-    Dead, held, and doubts that nobody can look up. Example: pillarbox dead-letters list --reason refused
-    --age 24h. Exits 4 when there are none.
+    Dead, held, and doubts that nobody can look up. Exits 4 when there are none.
+
+    Example: pillarbox dead-letters list --reason refused --age 24h
     """
     words = _words(
         group=group,
@@ -179,15 +184,15 @@ def _detail(problem: Mapping[str, Any] | None) -> str:
 
 
 @app.command()
-def show(record_id: Id, as_json: AsJson = False) -> None:
+def show(which: Id, as_json: AsJson = False) -> None:
     """Show one: what failed, both sides, every call, and what would come of each word about it.
 
-    Example: pillarbox dead-letters show 12. Exits 4 when there is no such record.
+    Exits 4 when there is no such record.
+
+    Example: pillarbox dead-letters show enrolment:E-1042
     """
     with _Reading(None) as desk:
-        one = store.by_id(desk.connection, record_id)
-        if one is None:
-            raise Stop(_no_record(record_id), NOTHING)
+        one = _one(desk.connection, which)
         told = reading.show(desk.connection, one, desk.contracts, desk.now)
     if as_json:
         print_json(told)
@@ -229,9 +234,7 @@ def _ways(one: Record, told: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 @app.command()
 def replay(
-    record_id: Annotated[
-        int | None, typer.Argument(help="The record's id, as `dead-letters list` shows it.")
-    ] = None,
+    which: Annotated[str | None, typer.Argument(help=WHICH, metavar="RECORD")] = None,
     group: bulk.Group = None,
     only: bulk.Only = None,
     file: bulk.FromFile = None,
@@ -256,32 +259,34 @@ def replay(
 ) -> None:
     """Bring a record up to date from what it wants, with fresh tries; or many at once.
 
-    A request that was refused for its data is not sent again unless a named person overrides, with a
-    reason. Example: pillarbox dead-letters replay 12. Exits 6 when it would only be set aside again.
-    Many: pillarbox dead-letters replay --group defer-1a2b3c4d5e --dry-run, as `bulk replay` does it.
+    A request that was refused for its data is not sent again unless a named person overrides, with
+    a reason. Exits 6 when it would only be set aside again. Many: pillarbox dead-letters replay
+    --group defer-1a2b3c4d5e --dry-run, as `bulk replay` does it.
+
+    Example: pillarbox dead-letters replay enrolment:E-1042 --dry-run
     """
     many = group or only or file
-    if bool(many) == (record_id is not None):
-        raise Stop("say which: the id of one record, or many by --group, --only or --file")
-    if record_id is None:
+    if bool(many) == (which is not None):
+        raise Stop("say which: one record by its id or key, or many by --group, --only or --file")
+    if which is None:
         if override:
             raise Stop("--override is said of one record at a time")
-        meant = bulk.meant({"group": group, "reason": only}, file)
+        words = bulk.meant({"group": group, "reason": only}, file)
         bulk.begin(
-            meant, How(try_one=try_one, at_once=now), destination, reason or "", by,
+            words, How(try_one=try_one, at_once=now), destination, reason or "", by,
             yes=yes, expect=expect, wait=wait, dry_run=dry_run, as_json=as_json,
         )  # fmt: skip
         return
     if override and not (reason and reason.strip() and by and by.strip()):
         raise Stop("--override needs --reason (why) and --actor (who says so), both not empty")
     way = dead_letters.override if override else dead_letters.replay
-    done = _do(record_id, by, reason, dry_run, _by_words(way, record_id))
+    done = _do(which, by, reason, dry_run, _by_words(way))
     _say(done.after, in_words(done.decision), as_json, dry_run, goes_on=done.goes_on)
 
 
 @app.command()
 def look(
-    record_id: Id,
+    which: Id,
     reason: Why = None,
     by: By = None,
     as_json: AsJson = False,
@@ -291,16 +296,18 @@ def look(
 
     Example: pillarbox dead-letters look 12
     """
-    done = _do(record_id, by, reason, dry_run, _by_words(dead_letters.look, record_id))
+    done = _do(which, by, reason, dry_run, _by_words(dead_letters.look))
     _say(done.after, in_words(done.decision), as_json, dry_run)
 
 
 @app.command()
 def correct(
-    record_id: Id,
+    which: Id,
     changes: Annotated[
         list[str],
-        typer.Argument(help="What is to be otherwise: field=value; field= takes one out."),
+        typer.Argument(
+            help="What is to be otherwise: field=value; field= takes one out.", metavar="CHANGE"
+        ),
     ],
     entry: Annotated[
         int | None, typer.Option("--entry", help="Which open event; else the one at fault.")
@@ -312,17 +319,19 @@ def correct(
 ) -> None:
     """Correct the event that a record is set aside for: checked, kept beside the old one, then sent.
 
-    Example: pillarbox dead-letters correct 12 reason=career-break --reason "the school rang".
+    Example: pillarbox dead-letters correct 12 reason=career-break --reason "the school rang"
     """
     why = _needed(reason)
     wanted = _changes(changes)
 
-    def deed(connection: Connection, contract: Contract, person: Person) -> correcting.Corrected:
+    def deed(
+        connection: Connection, record_id: int, contract: Contract, person: Person
+    ) -> correcting.Corrected:
         return correcting.correct(
             connection, record_id, contract, wanted, person=person, entry_id=entry
         )
 
-    done = _do(record_id, by, why, dry_run, deed)
+    done = _do(which, by, why, dry_run, deed)
     more: dict[str, Any] = {"entry": done.entry, "corrects": done.corrects.id, "diff": done.diff}
     if not as_json:
         rows = [(name, was, is_now) for name, (was, is_now) in done.diff.items()]
@@ -332,7 +341,7 @@ def correct(
 
 @app.command("send-ours")
 def send_ours(
-    record_id: Id,
+    which: Id,
     reason: Why = None,
     by: By = None,
     as_json: AsJson = False,
@@ -343,16 +352,18 @@ def send_ours(
     Example: pillarbox dead-letters send-ours 12
     """
 
-    def deed(connection: Connection, contract: Contract, person: Person) -> correcting.SentOurs:
+    def deed(
+        connection: Connection, record_id: int, contract: Contract, person: Person
+    ) -> correcting.SentOurs:
         return correcting.send_ours(connection, record_id, contract, person=person)
 
-    done = _do(record_id, by, reason, dry_run, deed)
+    done = _do(which, by, reason, dry_run, deed)
     _say(done.after, in_words(done.decision), as_json, dry_run, entries=list(done.entries))
 
 
 @app.command("accept-theirs")
 def accept_theirs(
-    record_id: Id,
+    which: Id,
     reason: Why = None,
     by: By = None,
     as_json: AsJson = False,
@@ -363,16 +374,18 @@ def accept_theirs(
     Example: pillarbox dead-letters accept-theirs 12
     """
 
-    def deed(connection: Connection, contract: Contract, person: Person) -> discarding.Discarded:
+    def deed(
+        connection: Connection, record_id: int, contract: Contract, person: Person
+    ) -> discarding.Discarded:
         return discarding.accept_theirs(connection, record_id, contract, person=person)
 
-    done = _do(record_id, by, reason, dry_run, deed)
+    done = _do(which, by, reason, dry_run, deed)
     _say(done.after, "theirs stands", as_json, dry_run, discarded=list(done.closed))
 
 
 @app.command()
 def discard(
-    record_id: Id,
+    which: Id,
     reason: Why = None,
     by: By = None,
     as_json: AsJson = False,
@@ -384,16 +397,18 @@ def discard(
     """
     why = _needed(reason)
 
-    def deed(connection: Connection, contract: Contract, person: Person) -> discarding.Discarded:
+    def deed(
+        connection: Connection, record_id: int, contract: Contract, person: Person
+    ) -> discarding.Discarded:
         return discarding.discard(connection, record_id, contract, person=person)
 
-    done = _do(record_id, by, why, dry_run, deed)
+    done = _do(which, by, why, dry_run, deed)
     _say(done.after, "taken back", as_json, dry_run, discarded=list(done.closed))
 
 
 @app.command()
 def restore(
-    record_id: Id,
+    which: Id,
     reason: Why = None,
     by: By = None,
     as_json: AsJson = False,
@@ -404,22 +419,27 @@ def restore(
     Example: pillarbox dead-letters restore 12
     """
 
-    def deed(connection: Connection, contract: Contract, person: Person) -> discarding.Restored:
+    def deed(
+        connection: Connection, record_id: int, contract: Contract, person: Person
+    ) -> discarding.Restored:
         return discarding.restore(connection, record_id, contract, person=person)
 
-    done = _do(record_id, by, reason, dry_run, deed)
+    done = _do(which, by, reason, dry_run, deed)
     _say(done.record, in_words(done.decision), as_json, dry_run, entries=list(done.entries))
 
 
 Subject = Annotated[
-    str, typer.Argument(help="A record's id, or a group's signature.", metavar="ID|GROUP")
+    str,
+    typer.Argument(help="A record's id or key, or a group's signature.", metavar="RECORD|GROUP"),
 ]
 
 
 @app.command()
 def note(
     subject: Subject,
-    text: Annotated[str, typer.Argument(help="What was found out; empty takes the note away.")],
+    text: Annotated[
+        str, typer.Argument(help="What was found out; empty takes the note away.", metavar="TEXT")
+    ],
     by: By = None,
     destination: Of = "default",
     as_json: AsJson = False,
@@ -435,7 +455,9 @@ def note(
 @app.command()
 def assign(
     subject: Subject,
-    owner: Annotated[str, typer.Argument(help="Whose it is from now on; empty: nobody's.")],
+    owner: Annotated[
+        str, typer.Argument(help="Whose it is from now on; empty: nobody's.", metavar="OWNER")
+    ],
     by: By = None,
     destination: Of = "default",
     as_json: AsJson = False,
@@ -457,7 +479,9 @@ def discarded(
 ) -> None:
     """List what was discarded and can be restored, the latest first.
 
-    Example: pillarbox dead-letters discarded. Exits 4 when there is nothing.
+    Exits 4 when there is nothing.
+
+    Example: pillarbox dead-letters discarded --limit 20
     """
     with _Reading(destination) as desk:
         found = discarding.listed(desk.connection, destination, before=before, limit=limit)
@@ -537,9 +561,9 @@ def _needed(reason: str | None) -> str:
 
 
 def _by_words(
-    way: Callable[..., Replay], record_id: int
-) -> Callable[[Connection, Contract, Person], Replay]:
-    def deed(connection: Connection, contract: Contract, person: Person) -> Replay:
+    way: Callable[..., Replay],
+) -> Callable[[Connection, int, Contract, Person], Replay]:
+    def deed(connection: Connection, record_id: int, contract: Contract, person: Person) -> Replay:
         told: dict[str, Any] = {
             "actor": person.actor,
             "reason": person.reason,
@@ -551,20 +575,22 @@ def _by_words(
 
 
 def _do(
-    record_id: int,
+    which: str,
     by: str | None,
     reason: str | None,
     dry_run: bool,
-    deed: Callable[[Connection, Contract, Person], Done],
+    deed: Callable[[Connection, int, Contract, Person], Done],
 ) -> Done:
     """Do something about a record in one transaction, and undo it for a dry run."""
     configured = settings()
     database = opened(configured)
-    contract = _contracts(configured)[_one(database, record_id).destination]
+    with database.reading() as connection:
+        one = _one(connection, which)
+    contract = _contracts(configured)[one.destination]
     person = Person(actor=by or actor(), reason=reason or "", now=clock_of(database).now())
     try:
         with database.engine.connect() as connection, connection.begin() as transaction:
-            done = deed(connection, contract, person)
+            done = deed(connection, one.id, contract, person)
             if dry_run:
                 transaction.rollback()
     except (NotAside, NotRestorable) as error:
@@ -610,8 +636,8 @@ def _speak(
     database = opened(configured)
     told: dict[str, Any] = {"actor": by or actor(), "now": clock_of(database).now()}
     with database.engine.connect() as connection, connection.begin() as transaction:
-        if subject.isdecimal():
-            one = _one(database, int(subject))
+        if subject.isdecimal() or ":" in subject:
+            one = _one(connection, subject)
             before = letters.said_of_letters(connection, [one.id]).get(one.id, Said())
             letters.say_of_letter(connection, one, _with(before, change), **told)
         else:
@@ -630,16 +656,26 @@ def _with(before: Said, change: Mapping[str, str | None]) -> Said:
     return Said(owner=change.get("owner", before.owner), note=change.get("note", before.note))
 
 
-def _one(database: Database, record_id: int) -> Record:
-    with database.reading() as connection:
-        one = store.by_id(connection, record_id)
-    if one is None:
-        raise Stop(_no_record(record_id), NOTHING)
-    return one
+def _one(connection: Connection, which: str) -> Record:
+    """Find the one record that is meant: by its id here, or as `records show` finds it."""
+    found = _found(connection, which)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise Stop(
+            f"there is no record {which!r}; give its id, or its key such as enrolment:E-1042; see "
+            "`pillarbox dead-letters list`",
+            NOTHING,
+        )
+    several = ", ".join(f"{one.key} ({one.id})" for one in found)
+    raise Stop(f"{which} is {len(found)} records; say which by its id: {several}")
 
 
-def _no_record(record_id: int) -> str:
-    return f"there is no record {record_id}; see `pillarbox dead-letters list`"
+def _found(connection: Connection, which: str) -> Sequence[Record]:
+    if not (which.isdecimal() and len(which) <= LONGEST_ID):
+        return stories.named(connection, which)
+    one = store.by_id(connection, int(which))
+    return [] if one is None else [one]
 
 
 def _contracts(configured: Settings) -> dict[str, Contract]:

@@ -26,6 +26,7 @@ from pillarbox.commands.common import (
     actor,
     chosen,
     confirmed,
+    noun,
     print_json,
     print_table,
     settings,
@@ -46,8 +47,9 @@ from workers.wiring import Wiring
 SAMPLE = 5
 """How many of the calls that would be made are shown in full."""
 
-app = typer.Typer(
-    help="What this database is bound to, and whether it may be written to.", no_args_is_help=True
+app = noun(
+    "What this database is bound to, and whether it may be written to.",
+    "pillarbox destination show",
 )
 
 
@@ -60,7 +62,7 @@ def add_to(root: typer.Typer) -> None:
 def show(as_json: AsJson = False) -> None:
     """Show each destination: what this database was bound to, and whether writes may leave.
 
-    Example: `pillarbox destination show --json`
+    Example: pillarbox destination show --json
     """
     wiring = wired(settings())
     rows = _shown(wiring)
@@ -108,7 +110,8 @@ def bind(dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Bind this database to what is configured. Every process does so at its first start.
 
     What is not on this computer is in shadow then, until `go-live`.
-    Example: `pillarbox destination bind --dry-run`
+
+    Example: pillarbox destination bind --dry-run
     """
     wiring = wired(settings())
     if dry_run:
@@ -173,7 +176,8 @@ def go_live(
     """Let a destination be written to. Lists what it would send, asks, and writes down who said so.
 
     Exits 6, with nothing done, when another number would be sent than was confirmed.
-    Example: `pillarbox destination go-live --dry-run`, then `pillarbox destination go-live --yes --expect 412`
+
+    Example: pillarbox destination go-live --dry-run
     """
     wiring, one = _wired_to(destination)
     now = wiring.clock.now()
@@ -288,7 +292,8 @@ def rebind_(
     Nothing that was accepted is believed any more: every record is looked up, and no write leaves
     until that is done. What is not on this computer is in shadow again. Exits 4 when it was never
     bound, 6, with nothing done, when another number of records is there than was confirmed.
-    Example: `pillarbox destination rebind --reason "restored from the backup of 2 a.m." --dry-run`
+
+    Example: pillarbox destination rebind --reason "restored from a backup" --dry-run
     """
     wiring, one = _wired_to(destination)
     with wiring.database.reading() as connection:

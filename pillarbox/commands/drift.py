@@ -17,6 +17,7 @@ from pillarbox.commands.common import (
     Stop,
     actor,
     nothing,
+    noun,
     opened,
     print_json,
     print_table,
@@ -29,9 +30,7 @@ from schema.events import InvalidEvent
 from schema.inbox import DriftKind, DriftState
 from schema.sources import Source
 
-drift = typer.Typer(
-    help="What a full sync found different, and who is right.", no_args_is_help=True
-)
+drift = noun("What a full sync found different, and who is right.", "pillarbox drift list")
 
 
 def add_to(root: typer.Typer) -> None:
@@ -49,7 +48,10 @@ def drift_list(
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List the differences: what is missing there, missing here, or not the same."""
+    """List the differences: what is missing there, missing here, or not the same.
+
+    Example: pillarbox drift list --kind different
+    """
     found = settings()
     database = opened(found)
     listed: list[Mapping[str, Any]] = []
@@ -110,7 +112,10 @@ def drift_show(
     drift_id: Annotated[int, typer.Argument(metavar="ID", help="Which difference.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show one difference whole."""
+    """Show one difference whole.
+
+    Example: pillarbox drift show 7
+    """
     database = opened(settings())
     with database.reading() as connection:
         found = differences.by_id(connection, drift_id)
@@ -137,7 +142,10 @@ def drift_resolve(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Say who is right. To send ours is an event like any other; nothing is sent past the rules."""
+    """Say who is right. To send ours is an event like any other; nothing is sent past the rules.
+
+    Example: pillarbox drift resolve 7 --accept-theirs
+    """
     if sum((send_ours, accept_theirs, ignore)) != 1:
         raise Stop("give one of --send-ours, --accept-theirs and --ignore", USAGE)
     found = settings()

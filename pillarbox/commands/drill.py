@@ -31,7 +31,8 @@ def add_to(app: typer.Typer) -> None:
 
 def drill(
     name: Annotated[
-        str | None, typer.Argument(help=f"Which: {', '.join(DRILLS)}. Without it, all.")
+        str | None,
+        typer.Argument(help=f"Which: {', '.join(DRILLS)}. Without it, all.", metavar="DRILL"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -39,6 +40,8 @@ def drill(
 
     Each has a sandbox and a database of its own on this computer, which are gone afterwards. Exit 6
     when something was not recovered.
+
+    Example: pillarbox drill missed-updates
     """
     if name is not None and name not in DRILLS:
         raise Stop(f"there is no drill {name!r}; there are {', '.join(DRILLS)}", USAGE)

@@ -20,6 +20,7 @@ from pillarbox.commands.common import (
     Stop,
     Yes,
     nothing,
+    noun,
     opened,
     print_json,
     print_table,
@@ -28,7 +29,7 @@ from pillarbox.commands.common import (
 )
 from schema.states import Closed, EntryState
 
-app = typer.Typer(help="The outbox, entry by entry.", no_args_is_help=True)
+app = noun("The outbox, entry by entry.", "pillarbox entries list --limit 20")
 
 
 def add_to(root: typer.Typer) -> None:
@@ -46,7 +47,10 @@ def list_(
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List entries by id. Exits 4 when nothing matches."""
+    """List entries by id. Exits 4 when nothing matches.
+
+    Example: pillarbox entries list --reason superseded --limit 20
+    """
     with opened(settings()).reading() as connection:
         found = store.list_entries(
             connection,
@@ -80,8 +84,14 @@ def list_(
 
 
 @app.command()
-def show(entry_id: int, as_json: AsJson = False) -> None:
-    """Show one entry."""
+def show(
+    entry_id: Annotated[int, typer.Argument(help="Its number.", metavar="ID")],
+    as_json: AsJson = False,
+) -> None:
+    """Show one entry.
+
+    Example: pillarbox entries show 1042
+    """
     with opened(settings()).reading() as connection:
         found = store.by_ids(connection, [entry_id])
     if not found:
@@ -96,7 +106,7 @@ def show(entry_id: int, as_json: AsJson = False) -> None:
 
 @app.command()
 def replay(
-    ids: Annotated[list[int] | None, typer.Argument(help="Ids of entries.")] = None,
+    ids: Annotated[list[int] | None, typer.Argument(help="Ids of entries.", metavar="ID")] = None,
     since: Annotated[str | None, typer.Option(help="Only entries emitted from then on.")] = None,
     until: Annotated[str | None, typer.Option(help="Only entries emitted before then.")] = None,
     event: Annotated[str | None, typer.Option(help="Only this event.")] = None,
@@ -122,9 +132,10 @@ def replay(
     """Send what the records of some entries still lack. Says first what would be sent, and what not.
 
     A record is brought up to date from all it wants, not from one entry: nothing older is sent over
-    something newer, and what is there already is not sent. Times without a zone are London's. Exits 4
-    when nothing is lacking, and else as `bulk replay` does.
-    Example: `pillarbox entries replay --since 2026-01-10 --source crm --dry-run`
+    something newer, and what is there already is not sent. Times without a zone are London's. Exits
+    4 when nothing is lacking, and else as `bulk replay` does.
+
+    Example: pillarbox entries replay --since 2026-01-10 --source crm --dry-run
     """
     words = {
         "entries": " ".join(str(one) for one in ids or ()),

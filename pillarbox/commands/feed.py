@@ -23,6 +23,7 @@ from pillarbox.commands.common import (
     Stop,
     actor,
     nothing,
+    noun,
     opened,
     print_json,
     print_table,
@@ -33,9 +34,7 @@ from pillarbox.commands.sources import SourceName
 from runtime.clock import clock_of
 from schema.inbox import Begin, News
 
-feed_app = typer.Typer(
-    help="What changed on the other side, in order, and who is told.", no_args_is_help=True
-)
+feed_app = noun("What changed on the other side, in order, and who is told.", "pillarbox feed list")
 
 Handler = Annotated[str, typer.Argument(metavar="NAME", help="Which handler.")]
 Reason = Annotated[str, typer.Option(help="Why, for the audit trail.")]
@@ -58,6 +57,8 @@ def feed_list(
     """List what changed there, and what became of local events, in order.
 
     People see the names of fields, --json their values.
+
+    Example: pillarbox feed list --after 120
     """
     database = opened(settings())
     with database.reading() as connection:
@@ -95,7 +96,7 @@ def feed_list(
 def feed_subscribers(destination: Of = "default", as_json: AsJson = False) -> None:
     """List the handlers of the feed: how far each is, and why one stands still.
 
-    Example: `pillarbox feed subscribers --json`
+    Example: pillarbox feed subscribers --json
     """
     found = settings()
     database = opened(found)
@@ -137,7 +138,10 @@ def feed_resume(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Let a handler that is held or failing go on at once, or say where a new one begins."""
+    """Let a handler that is held or failing go on at once, or say where a new one begins.
+
+    Example: pillarbox feed resume crm
+    """
     if everything and now:
         raise Stop("give --everything or --now, not both", USAGE)
     begin = Begin.EVERYTHING if everything else Begin.NOW if now else None
@@ -158,7 +162,10 @@ def feed_skip(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Let a handler go on past the one piece of news at which it fails."""
+    """Let a handler go on past the one piece of news at which it fails.
+
+    Example: pillarbox feed skip crm --reason "a name that the CRM cannot hold"
+    """
     _do(
         lambda connection, word: attending.skip(connection, destination, name, word),
         f"{name} goes on past what it failed at",
@@ -176,7 +183,10 @@ def feed_forget(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Forget a handler that there is no more: no news is kept for it any longer."""
+    """Forget a handler that there is no more: no news is kept for it any longer.
+
+    Example: pillarbox feed forget old-crm --reason "it was replaced"
+    """
     _do(
         lambda connection, word: attending.forget(connection, destination, name, word),
         f"{name} is forgotten",

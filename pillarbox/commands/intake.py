@@ -40,7 +40,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def emit(
-    event: Annotated[str, typer.Argument(help="The event's name, such as participant_deferred.")],
+    event: Annotated[
+        str, typer.Argument(help="The event's name, such as participant_deferred.", metavar="EVENT")
+    ],
     source_id: Annotated[
         str | None, typer.Option(help="The local id of the enrolment or partnership.")
     ] = None,
@@ -50,7 +52,10 @@ def emit(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Append one event to the outbox."""
+    """Append one event to the outbox.
+
+    Example: pillarbox emit participant_deferred --source-id E-1 --json-payload '{"reason":"other"}'
+    """
     found = settings()
     made = decode(_fields(event, source_id, json_payload))
     _checked(found)(made)
@@ -75,7 +80,9 @@ def emit(
 
 
 def import_file(
-    file: Annotated[Path, typer.Argument(help="One JSON object a line; `-` is standard input.")],
+    file: Annotated[
+        Path, typer.Argument(help="One JSON object a line; `-` is standard input.", metavar="FILE")
+    ],
     all_or_nothing: Annotated[
         bool, typer.Option("--all-or-nothing", help="Put nothing in if one line is bad.")
     ] = False,
@@ -86,6 +93,8 @@ def import_file(
 
     A bad line is named with its number and reason; the good ones go in. Exits 5 then, 2 when
     nothing went in because of a bad line, 4 when the file holds no event.
+
+    Example: pillarbox import events.jsonl --dry-run
     """
     found = settings()
     reading = files.read(_content(file), _checked(found))

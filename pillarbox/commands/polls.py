@@ -23,6 +23,7 @@ from pillarbox.commands.common import (
     chosen,
     counted,
     nothing,
+    noun,
     opened,
     print_json,
     print_table,
@@ -36,14 +37,15 @@ from runtime.settings import Settings
 from schema.hours import bookings
 from schema.sources import Source
 
-polls = typer.Typer(
-    help="What is read of the other side: when, from where, how far.", no_args_is_help=True
-)
+polls = noun("What is read of the other side: when, from where, how far.", "pillarbox polls list")
 
 Reason = Annotated[str, typer.Option(help="Why, for the audit trail.")]
 Hours = Annotated[
     str,
-    typer.Argument(help="Days and hours in London, such as 'tue 22:00-06:00, sat 22:00-06:00'."),
+    typer.Argument(
+        help="Days and hours in London, such as 'tue 22:00-06:00, sat 22:00-06:00'.",
+        metavar="HOURS",
+    ),
 ]
 
 Wish = Callable[[Connection, Hand, Source], Mapping[str, Any]]
@@ -57,7 +59,10 @@ def add_to(root: typer.Typer) -> None:
 
 @polls.command("list")
 def list_(destination: Of = "default", as_json: AsJson = False) -> None:
-    """List the sources: when each was last read, what came of it, when it is read next and in full."""
+    """List the sources: when each was last read, what came of it, when it is read next and in full.
+
+    Example: pillarbox polls list
+    """
     found = settings()
     database = opened(found)
     known = sources(found, destination, database)
@@ -124,7 +129,10 @@ def runs_(
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=1000)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List the latest runs: from where, how many pages and rows, how they ended."""
+    """List the latest runs: from where, how many pages and rows, how they ended.
+
+    Example: pillarbox polls runs --source participants
+    """
     database = opened(settings())
     with database.reading() as connection:
         found = checkpoints.latest(connection, destination, source=source, limit=limit)
@@ -155,7 +163,10 @@ def runs_(
 
 @polls.command("held")
 def held_(destination: Of = "default", as_json: AsJson = False) -> None:
-    """List the rows that could not be read or applied, with the reason of each."""
+    """List the rows that could not be read or applied, with the reason of each.
+
+    Example: pillarbox polls held
+    """
     database = opened(settings())
     with database.reading() as connection:
         found = mirror.list_held(connection, destination)
@@ -184,7 +195,10 @@ def run(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Have a source polled at once; the first time say from when. A poller does it."""
+    """Have a source polled at once; the first time say from when. A poller does it.
+
+    Example: pillarbox polls run --source participants --since 2025-09-01T00:00:00Z
+    """
     start = _instant(since)
     if start is not None and everything:
         raise Stop("give --since or --everything, not both", USAGE)
@@ -223,7 +237,10 @@ def full(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Read all of a source now, outside its hours, and say first how many requests that takes."""
+    """Read all of a source now, outside its hours, and say first how many requests that takes.
+
+    Example: pillarbox polls full --source declarations --dry-run
+    """
     limit = chosen(settings(), destination)
 
     def wish(connection: Connection, hand: Hand, one: Source) -> Mapping[str, Any]:
@@ -243,7 +260,10 @@ def pause(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Stop reading a source, or all; what was missed is caught up with later."""
+    """Stop reading a source, or all; what was missed is caught up with later.
+
+    Example: pillarbox polls pause --reason "the API is being upgraded"
+    """
 
     def wish(connection: Connection, hand: Hand, one: Source) -> Mapping[str, Any]:
         by_hand.pause(connection, hand, one, reason=reason)
@@ -261,7 +281,10 @@ def resume(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Read a paused source again, from where it was."""
+    """Read a paused source again, from where it was.
+
+    Example: pillarbox polls resume --source participants
+    """
 
     def wish(connection: Connection, hand: Hand, one: Source) -> Mapping[str, Any]:
         by_hand.resume(connection, hand, one, reason=reason)
@@ -286,7 +309,10 @@ def book(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Book hours for full syncs, of a source or of all. Its own hours take the place of those of all."""
+    """Book hours for full syncs, of a source or of all. Its own hours take the place of those of all.
+
+    Example: pillarbox polls book "tue 22:00-06:00" --agreed-by "the DfE, by e-mail"
+    """
     fresh: list[booked.Booked] = []
 
     def wish(connection: Connection, hand: Hand, one: Source | None) -> None:
@@ -311,7 +337,10 @@ def unbook(
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Give booked hours up. Where nothing is booked any more, those of PILLARBOX_FULL_SYNC hold."""
+    """Give booked hours up. Where nothing is booked any more, those of PILLARBOX_FULL_SYNC hold.
+
+    Example: pillarbox polls unbook "tue 22:00-06:00"
+    """
 
     def wish(connection: Connection, hand: Hand, one: Source | None) -> None:
         by_hand.unbook(connection, hand, hours, source=one, reason=reason)

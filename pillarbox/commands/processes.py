@@ -32,7 +32,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def relay() -> None:
-    """Fold, admit and dispatch, until stopped. Run as many as you like."""
+    """Fold, admit and dispatch, until stopped. Run as many as you like.
+
+    Example: pillarbox relay
+    """
     from workers.relay import RelayLoop
 
     found = settings()
@@ -48,7 +51,10 @@ def worker(
     processes: Annotated[int, typer.Option(min=1, max=64, help="Processes on this machine.")] = 1,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads in each.")] = 4,
 ) -> None:
-    """Call the API for what the relay dispatched, until stopped. Run as many as you like."""
+    """Call the API for what the relay dispatched, until stopped. Run as many as you like.
+
+    Example: pillarbox worker --threads 8
+    """
     from workers.worker import run
 
     found = settings()
@@ -68,7 +74,10 @@ def worker(
 def poller(
     threads: Annotated[int, typer.Option(min=1, max=16, help="Sources read at a time.")] = 2,
 ) -> None:
-    """Read what changed on the other side, by a timetable, until stopped."""
+    """Read what changed on the other side, by a timetable, until stopped.
+
+    Example: pillarbox poller
+    """
     from workers.poller import Poller
 
     found = settings()

@@ -21,6 +21,7 @@ from pillarbox.commands.common import (
     Stop,
     actor,
     chosen,
+    noun,
     opened,
     print_json,
     print_table,
@@ -31,7 +32,7 @@ from pillarbox.commands.common import (
 from runtime.clock import clock_of
 from runtime.settings import duration
 
-app = typer.Typer(help="The calls that are left, and the gate of the key.", no_args_is_help=True)
+app = noun("The calls that are left, and the gate of the key.", "pillarbox quota show")
 
 
 def add_to(root: typer.Typer) -> None:
@@ -106,8 +107,9 @@ def pause(
 ) -> None:
     """Stop all calls to a destination; what is due waits, at no cost.
 
-    Over a pause that ends later it changes nothing; resume first. Example:
-    pillarbox quota pause --for 10m --reason "the API is being upgraded"
+    Over a pause that ends later it changes nothing; resume first.
+
+    Example: pillarbox quota pause --for 10m --reason "the API is being upgraded"
     """
     found = settings()
     one = chosen(found, destination)
@@ -143,7 +145,9 @@ def resume(
 ) -> None:
     """End a pause, and try a refused key or a destination that failed: one call, then all.
 
-    A 429's wait goes on, unless told otherwise. Example: pillarbox quota resume --reason "it is back"
+    A 429's wait goes on, unless told otherwise.
+
+    Example: pillarbox quota resume --reason "it is back"
     """
     found = settings()
     one = chosen(found, destination)

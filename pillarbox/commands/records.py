@@ -17,6 +17,7 @@ from pillarbox.commands.common import (
     Of,
     Stop,
     nothing,
+    noun,
     opened,
     print_json,
     print_table,
@@ -29,7 +30,7 @@ from runtime.settings import Settings
 from schema.record import Record
 from schema.states import OPEN_STATES, RecordState
 
-app = typer.Typer(help="Records on both sides: where each stands, and why.", no_args_is_help=True)
+app = noun("Records on both sides: where each stands, and why.", "pillarbox records explain E-1042")
 
 
 def add_to(root: typer.Typer) -> None:
@@ -50,7 +51,9 @@ def list_(
 ) -> None:
     """List the records that are not in step, those in one state, or those of somebody.
 
-    Example: pillarbox records list --state waiting. Exits 4 when there are none.
+    Exits 4 when there are none.
+
+    Example: pillarbox records list --state waiting
     """
     configured = settings()
     database = opened(configured)

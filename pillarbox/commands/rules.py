@@ -16,8 +16,9 @@ def add_to(app: typer.Typer) -> None:
 def rules(as_json: AsJson = False) -> None:
     """Say of each rule of the guidance its setting, its state and the last evidence.
 
-    Exits 6 when one is unmet. What nothing has shown yet is "not yet known", never met. Example:
-    pillarbox rules
+    Exits 6 when one is unmet. What nothing has shown yet is "not yet known", never met.
+
+    Example: pillarbox rules --json
     """
     found = sheet(site_of(wired(settings())))
     if as_json:

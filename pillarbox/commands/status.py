@@ -45,8 +45,8 @@ def status(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what needs somebody, then what waits, since when and why; what was sent; the quota; who is at
-    work.
+    """Say what needs somebody, then what waits, since when and why; what was sent; the quota; who is
+    at work.
 
     Example: pillarbox status --check || notify "Pillarbox needs somebody"
     """

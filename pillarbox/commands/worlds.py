@@ -84,7 +84,10 @@ def sandbox(
         bool, typer.Option("--time-travel", help="Honour X-With-Server-Date.")
     ] = False,
 ) -> None:
-    """Serve a stand-in for the Lead Provider API until Ctrl-C."""
+    """Serve a stand-in for the Lead Provider API until Ctrl-C.
+
+    Example: pillarbox sandbox --port 4010
+    """
     log.set_up()
     try:
         run(
@@ -132,6 +135,8 @@ def demo(
     """Show the main job on this computer: events in, calls out, within the limit.
 
     Everything is made anew under .pillarbox/demo; nothing leaves this computer.
+
+    Example: pillarbox demo --events docs/tutorial/events.jsonl
     """
     log.set_up(level="ERROR")
     started = time.monotonic()
@@ -348,7 +353,10 @@ def up(
     ] = False,
 ) -> None:
     """Run everything in one process until Ctrl-C: relay, worker threads, poller, the review desk's
-    pages and, unless PILLARBOX_API_URL is set, a sandbox of the API."""
+    pages and, unless PILLARBOX_API_URL is set, a sandbox of the API.
+
+    Example: pillarbox up --port 4020
+    """
     settings = Settings.from_environment()
     folder = _folder_alone() if settings.embedded else None
     log.set_up(form=settings.log_format, level="WARNING", file=None if folder is None else LOG)

@@ -140,3 +140,26 @@ def test_an_id_that_is_not_known_there_is_not_said_to_be_there(
     assert "not looked at yet" not in told
     assert run("records", "show", "E-1", "--json").json[0]["unknown_there"]
     assert "it does not know this id" in desk("show", str(record.id)).out
+
+
+def test_a_letter_is_meant_by_its_key_too_and_what_means_none_or_several_is_said(
+    known: Outbox, desk: Callable[..., Ran]
+) -> None:
+    record = refused(known)
+
+    assert desk("show", "enrolment:E-1", "--json").json["id"] == record.id
+    assert desk("note", "enrolment:E-1", "rang them").code == 0
+    assert desk("show", str(record.id), "--json").json["note"] == "rang them"
+    assert desk("discard", "E-1", "--reason", "a mistake").code == 0
+    assert known.record().state is RecordState.IN_STEP
+    nobody = desk("show", "abc")
+    assert nobody.code == 4
+    assert (
+        "there is no record 'abc'; give its id, or its key such as enrolment:E-1042" in nobody.err
+    )
+    known.emit(declared())
+    known.run()
+    several = desk("look", "E-1")
+    assert several.code == 2
+    assert f"enrolment:E-1 ({record.id})" in several.err
+    assert "declaration:E-1:started:1" in several.err

@@ -22,6 +22,7 @@ from console import gauges, runbook
 from gateway import answers
 from gateway.contracts import guidance, lead_provider_v3
 from pillarbox.__main__ import COMMANDS, loaded
+from pillarbox.usage import example
 from runtime import metrics
 from schema.all_tables import metadata
 from schema.bulk import BulkState, Result
@@ -135,7 +136,9 @@ def parameters(command: Any) -> tuple[list[Any], list[Any]]:
 def _command(path: str, command: Any) -> str:
     arguments, options = parameters(command)
     words = [path, *(_metavar(one) for one in arguments), *(["[OPTIONS]"] if options else [])]
-    parts = [f"```\n{' '.join(words)}\n```", " ".join((command.help or "").split())]
+    shown = example(command.help) or ""
+    says = " ".join((command.help or "").replace(f"Example: {shown}", "").split())
+    parts = [f"```\n{' '.join(words)}\n```", says, f"For example `{shown}`."]
     rows = [(f"`{_metavar(one)}`", "", one.help or "") for one in arguments]
     rows += [(_flags(one), _default(one), one.help or "") for one in options]
     if rows:
