@@ -92,7 +92,7 @@ class Veil:
             text = names.sub(_dotted, text)
         text = _TOLD_TRN.sub(self._number, text)
         text = _LIKE_SOMEBODY.sub(self._unless_shown, text)
-        return _QUOTED.sub(_quoted, text)
+        return _QUOTED.sub(self._quoted, text)
 
     def _field(self, name: str, value: Any) -> Any:
         if name in KEYS:
@@ -103,6 +103,13 @@ class Veil:
 
     def _unless_shown(self, found: re.Match[str]) -> str:
         return found[0] if found[0] in self._shown else _dotted(found)
+
+    def _quoted(self, found: re.Match[str]) -> str:
+        name = found["name"]
+        is_a_word = " " not in name and name.isupper()
+        if is_a_word or any(name in one for one in self._shown):
+            return found[0]
+        return found["quote"] + masked(name, shown=False)
 
     def _number(self, found: re.Match[str]) -> str:
         if found[1] in self._shown:
@@ -129,13 +136,6 @@ def _any_of(patterns: Sequence[str], flags: re.RegexFlag = re.NOFLAG) -> re.Patt
 
 def _dotted(found: re.Match[str]) -> str:
     return masked(found[0], shown=False)
-
-
-def _quoted(found: re.Match[str]) -> str:
-    name = found["name"]
-    if " " not in name and (name.isupper()):
-        return found[0]
-    return found["quote"] + masked(name, shown=False)
 
 
 CLOSED: Final = Veil()

@@ -55,14 +55,10 @@ def about_keys(visit: Visit, connection: Connection, keys: Iterable[str]) -> Non
     """Tell it who the people behind some record keys are, as the audit trail and the feed name them."""
     if visit.who.may(Role.OPERATOR):
         return
-    found: list[Record] = []
-    for key in sorted(set(keys)):
-        try:
-            wanted = RecordKey.parse(key)
-        except ValueError:
-            continue
-        found += [one for one in store.by_source(connection, wanted.source_id) if one.key == wanted]
-    about(visit, connection, found)
+    wanted = {found for key in set(keys) if (found := _parsed(key)) is not None}
+    ids = sorted({one.source_id for one in wanted})
+    found = store.by_sources(connection, ids) if ids else []
+    about(visit, connection, [one for one in found if one.key in wanted])
 
 
 def anybody_in(
@@ -99,6 +95,13 @@ def of_documents(visit: Visit, documents: Sequence[Any], subject: str = "") -> N
     """Tell it what some documents themselves say of people, such as events or lines of the trail."""
     if not visit.who.may(Role.OPERATOR):
         _tell(visit, subject, list(personal_in(documents)))
+
+
+def _parsed(key: str) -> RecordKey | None:
+    try:
+        return RecordKey.parse(key)
+    except ValueError:
+        return None
 
 
 def _tell(visit: Visit, key: str, known: list[str]) -> None:

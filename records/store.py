@@ -322,7 +322,12 @@ def by_key(connection: Connection, destination: str, key: RecordKey) -> Record |
 
 def by_source(connection: Connection, source_id: str) -> list[Record]:
     """Read all records of one local thing, of every kind and destination."""
-    query = select(record).where(record.c.source_id == source_id)
+    return by_sources(connection, [source_id])
+
+
+def by_sources(connection: Connection, source_ids: Sequence[str]) -> list[Record]:
+    """Read all records of some local things, of every kind and destination."""
+    query = select(record).where(among(connection, record.c.source_id, list(source_ids)))
     return _records(connection, query.order_by(record.c.destination, record.c.id))
 
 

@@ -107,7 +107,8 @@ def _read_on(visit: Visit) -> Response:
     values = may_read_values(visit)
     if not values:
         with visit.site.database.reading() as connection:
-            keys = [key for one in batch.notices for key in one.record_keys]
+            said = [one for one in batch.notices if one.reason]
+            keys = [key for one in said for key in one.record_keys]
             whose.about_keys(visit, connection, keys)
     return json_answer(
         {

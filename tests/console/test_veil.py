@@ -74,8 +74,10 @@ def test_a_document_keeps_its_keys_and_loses_its_people(veil: Veil) -> None:
     }
 
 
-def test_of_whom_was_revealed_number_and_address_are_left(veil: Veil) -> None:
-    veil.show(["7654321", "ines@other.example"])
+def test_of_whom_was_revealed_all_is_left(veil: Veil) -> None:
+    veil.show(["7654321", "ines@other.example", "Ines Brown"])
+
+    assert veil.text("'Ines Brown' and 'Ada Brown'") == "'Ines Brown' and 'A••• B•••'"
 
     assert veil.text("TRN 7654321, ines@other.example") == "TRN 7654321, ines@other.example"
     assert veil.text("TRN 7654320") == "TRN •••20"
