@@ -19,7 +19,7 @@ def masked(value: object, *, shown: bool) -> str:
     number the last two digits.
     """
     text = "" if value is None else str(value).strip()
-    if shown or not text:
+    if shown or not text or MASK in text:  # masked already, by whoever knew the record
         return text
     if "@" in text:
         return f"{text[0]}{MASK}@{text.rpartition('@')[2]}"

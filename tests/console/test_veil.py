@@ -74,6 +74,12 @@ def test_a_document_keeps_its_keys_and_loses_its_people(veil: Veil) -> None:
     }
 
 
+def test_what_is_masked_already_stays_as_it_is(veil: Veil) -> None:
+    told = {"teacher_reference_number": "•••21", "email": "i•••@other.example", "full_name": "I•••"}
+
+    assert veil.over(told) == told
+
+
 def test_of_whom_was_revealed_all_is_left(veil: Veil) -> None:
     veil.show(["7654321", "ines@other.example", "Ines Brown"])
 
