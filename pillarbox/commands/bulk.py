@@ -341,7 +341,7 @@ def list_(
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=1_000)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List bulks, the newest first. Exits 4 when there is none.
+    """List bulks, the newest first. Exits 4 when none is older.
 
     Example: pillarbox bulk list
     """
@@ -351,7 +351,11 @@ def list_(
         listed = bulk.listed(connection, destination, before=before, limit=limit)
         far = [bulk.progress(connection, one) for one in listed]
     if not listed:
-        nothing("there is no bulk; `pillarbox bulk replay` begins one", as_json=as_json, empty=[])
+        nothing(
+            "no bulk was begun yet; `pillarbox bulk replay` begins one",
+            as_json=as_json,
+            sought=before is not None,
+        )
     if as_json:
         print_json([_json(found, database, *pair) for pair in zip(listed, far, strict=True)])
         return
@@ -412,7 +416,7 @@ def report(
     if as_csv:
         return
     if not told:
-        nothing("no record of this bulk matches", as_json=as_json, empty=[])
+        nothing("no record of this bulk matches", as_json=as_json, sought=True)
     if as_json:
         print_json([bulks.item_json(item) for item in told])
         return

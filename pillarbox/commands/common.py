@@ -117,11 +117,16 @@ def stdout() -> "Console":
     return Console(highlight=False, soft_wrap=True, width=width)
 
 
-def say_error(sentence: str) -> None:
-    """Print one sentence on stderr."""
+def stderr() -> "Console":
+    """The console of what is no result: the output may be read by a program."""
     from rich.console import Console
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {sentence}", markup=False)
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say_error(sentence: str) -> None:
+    """Print one sentence on stderr."""
+    stderr().print(f"error: {sentence}", markup=False)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -150,11 +155,12 @@ def counted(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def nothing(sentence: str, *, as_json: bool, empty: Any) -> NoReturn:
-    """End because nothing matched."""
+def nothing(sentence: str, *, as_json: bool, sought: bool = False) -> NoReturn:
+    """End a list that is empty: calmly, and with a code of its own where what was *sought* is not there."""
     if as_json:
-        print_json(empty)
-    raise Stop(sentence, NOTHING)
+        print_json([])
+    (stderr() if as_json else stdout()).print(sentence, markup=False)
+    raise typer.Exit(NOTHING if sought else DONE)
 
 
 def confirmed(number: int, *, yes: bool, expect: int | None, asked: str) -> int:

@@ -147,7 +147,7 @@ def user_list(as_json: AsJson = False) -> None:
     with database.reading() as connection:
         listed = accounts.listed(connection)
     if not listed:
-        nothing("nobody has an account", as_json=as_json, empty=[])
+        nothing("nobody has an account; `pillarbox console user add` makes one", as_json=as_json)
     if as_json:
         print_json([one.told() for one in listed])
         return
@@ -251,7 +251,7 @@ def token_list(as_json: AsJson = False) -> None:
     with database.reading() as connection:
         listed = accounts.tokens(connection)
     if not listed:
-        nothing("no program has a token", as_json=as_json, empty=[])
+        nothing("no program has a token; `pillarbox console token add` makes one", as_json=as_json)
     if as_json:
         print_json([one.told() for one in listed])
         return

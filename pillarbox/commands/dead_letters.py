@@ -72,6 +72,10 @@ ForPerson = Annotated[
 ForAge = Annotated[str | None, typer.Option("--age", help="Only what stands so long: 12h, 90m.")]
 Done = TypeVar("Done")
 
+NOBODY_WAITS = (
+    "no record waits for a person; what the API refuses, or nobody can decide, would be here"
+)
+
 
 def add_to(root: typer.Typer) -> None:
     """Add the commands."""
@@ -93,7 +97,7 @@ def groups(
 ) -> None:
     """Group what waits for a person by what went wrong, the group that stands longest first.
 
-    Exits 4 when there are none.
+    Exits 4 when none matches.
 
     Example: pillarbox dead-letters groups --operation defer
     """
@@ -101,7 +105,7 @@ def groups(
     with _Reading(destination) as desk:
         found = reading.groups(desk.connection, desk.chosen(words), desk.contract, desk.now)
     if not found:
-        nothing("no record waits for a person", as_json=as_json, empty=[])
+        nothing(NOBODY_WAITS, as_json=as_json, sought=bool(words))
     if as_json:
         print_json(found)
         return
@@ -138,7 +142,7 @@ def list_(
 ) -> None:
     """List the records that wait for a person, the one that stands longest first.
 
-    Dead, held, and doubts that nobody can look up. Exits 4 when there are none.
+    Dead, held, and doubts that nobody can look up. Exits 4 when none matches.
 
     Example: pillarbox dead-letters list --reason refused --age 24h
     """
@@ -157,7 +161,7 @@ def list_(
         aside = letters.listed(desk.connection, desk.chosen(words), after=place, limit=limit)
         told = reading.listed(desk.connection, aside, desk.contracts, desk.now)
     if not aside:
-        nothing("no record waits for a person", as_json=as_json, empty=[])
+        nothing(NOBODY_WAITS, as_json=as_json, sought=bool(words) or after > 0)
     if as_json:
         print_json(told)
         return
@@ -479,15 +483,17 @@ def discarded(
 ) -> None:
     """List what was discarded and can be restored, the latest first.
 
-    Exits 4 when there is nothing.
-
     Example: pillarbox dead-letters discarded --limit 20
     """
     with _Reading(destination) as desk:
         found = discarding.listed(desk.connection, destination, before=before, limit=limit)
     told = [reading.dropped_json(one) for one in found]
     if not told:
-        nothing("nothing was discarded", as_json=as_json, empty=[])
+        nothing(
+            "nothing was discarded; what is taken back would be here, to be restored",
+            as_json=as_json,
+            sought=before is not None,
+        )
     if as_json:
         print_json(told)
         return

@@ -10,6 +10,7 @@ from inbox import differences, resolving
 from inbox.errors import InboxError
 from outbox import entries
 from pillarbox.commands.common import (
+    NOTHING,
     USAGE,
     AsJson,
     DryRun,
@@ -70,7 +71,11 @@ def drift_list(
                 limit=limit,
             )
     if not listed:
-        nothing("no difference is known", as_json=as_json, empty=[])
+        nothing(
+            "no difference is known; what a full sync finds unlike ours would be here",
+            as_json=as_json,
+            sought=bool(kind or field or person) or state is not DriftState.OPEN,
+        )
     if as_json:
         print_json(listed)
         return
@@ -120,7 +125,7 @@ def drift_show(
     with database.reading() as connection:
         found = differences.by_id(connection, drift_id)
     if found is None:
-        nothing(f"there is no difference {drift_id}", as_json=as_json, empty=None)
+        raise Stop(f"there is no difference {drift_id}; see `pillarbox drift list`", NOTHING)
     if as_json:
         print_json(found)
         return

@@ -71,7 +71,12 @@ def feed_list(
             kinds=() if kind is None else (kind,),
         )
     if not found:
-        nothing(f"nothing after position {after}", as_json=as_json, empty=[])
+        nothing(
+            f"nothing after position {after}; what changes there, and what becomes of local events, "
+            "would be here",
+            as_json=as_json,
+            sought=bool(source or kind) or after > 0,
+        )
     if as_json:
         print_json(found)
         return
@@ -104,7 +109,9 @@ def feed_subscribers(destination: Of = "default", as_json: AsJson = False) -> No
     with database.reading() as connection:
         shown = attending.listed(connection, destination, keep_unread=found.keep_unread)
     if not shown:
-        nothing("no handler reads the feed; see PILLARBOX_SUBSCRIBERS", as_json=as_json, empty=[])
+        nothing(
+            "no handler reads the feed; PILLARBOX_SUBSCRIBERS names those that do", as_json=as_json
+        )
     if as_json:
         print_json([asdict(one) for one in shown])
         return

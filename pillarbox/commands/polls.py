@@ -137,7 +137,11 @@ def runs_(
     with database.reading() as connection:
         found = checkpoints.latest(connection, destination, source=source, limit=limit)
     if not found:
-        nothing("nothing was read yet", as_json=as_json, empty=[])
+        nothing(
+            "nothing was read yet; each poll and full sync would be here",
+            as_json=as_json,
+            sought=source is not None,
+        )
     if as_json:
         print_json([run_json(one) for one in found])
         return
@@ -171,7 +175,7 @@ def held_(destination: Of = "default", as_json: AsJson = False) -> None:
     with database.reading() as connection:
         found = mirror.list_held(connection, destination)
     if not found:
-        nothing("no row is held", as_json=as_json, empty=[])
+        nothing("no row is held; what cannot be read or applied would be here", as_json=as_json)
     if as_json:
         print_json(found)
         return

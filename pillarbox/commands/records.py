@@ -51,7 +51,7 @@ def list_(
 ) -> None:
     """List the records that are not in step, those in one state, or those of somebody.
 
-    Exits 4 when there are none.
+    Exits 4 when none matches.
 
     Example: pillarbox records list --state waiting
     """
@@ -66,7 +66,14 @@ def list_(
         else:
             found = _searched(connection, configured, search, clock_of(database).now(), state)
     if not found:
-        nothing("no record is in that state", as_json=as_json, empty=[])
+        nothing(
+            "no record matches"
+            if state or search
+            else "no record is out of step; what waits, is in "
+            "doubt or needs a person would be here",
+            as_json=as_json,
+            sought=bool(state or search) or after > 0,
+        )
     if as_json:
         print_json([stories.summary(one) for one in found])
         return

@@ -1,6 +1,7 @@
 """The command: what goes in, what is refused, and JSON with keys that others may rely on."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -485,15 +486,40 @@ def test_entries_as_json_have_stable_keys(story: Outbox) -> None:
     assert len(run("entries", "list", "--source-id", "E-2", "--json").json) == 1
 
 
-def test_nothing_found_is_an_empty_list_and_a_code_of_its_own(database: Database) -> None:
+def test_what_was_sought_and_is_not_there_is_an_empty_list_and_a_code_of_its_own(
+    database: Database,
+) -> None:
     for arguments in (
-        ["entries", "list"],
-        ["records", "list"],
+        ["entries", "list", "--source-id", "E-9"],
+        ["records", "list", "--state", "dead"],
+        ["records", "list", "--search", "nobody"],
         ["records", "explain", "E-9"],
+        ["dead-letters", "groups", "--operation", "defer"],
+        ["dead-letters", "list", "--reason", "refused"],
+        ["drift", "list", "--kind", "different"],
+        ["feed", "list", "--after", "9"],
+        ["polls", "runs", "--source", "participants"],
     ):
         ran = run(*arguments, "--json")
         assert (ran.code, ran.json, ran.err.count("\n")) == (4, [], 1), arguments
     assert run("entries", "show", "9").code == 4
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "entries list", "records list", "dead-letters groups", "dead-letters list",
+        "dead-letters discarded", "bulk list", "polls runs", "polls held", "drift list", "feed list",
+        "feed subscribers", "console user list", "console token list",
+    ],
+)  # fmt: skip
+def test_a_list_with_nothing_to_list_says_so_calmly(database: Database, words: str) -> None:
+    ran = run(*words.split())
+    told = run(*words.split(), "--json")
+
+    assert (ran.code, ran.err) == (0, "")
+    assert re.search("would be here|begins one|makes one|names those", ran.out), "what would appear"
+    assert (told.code, told.json) == (0, [])
 
 
 def test_check_as_json_names_everything_it_looked_at(
