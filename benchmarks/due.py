@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from benchmarks.ground import postgresql, tidied
 from benchmarks.result import Line, Peer, Result, median
 from outbox import entries
-from records import store
+from records import dispatching
 from runtime.database import Database
 from schema.keys import EntryId
 from schema.states import Lane
@@ -153,7 +153,7 @@ def searches(
 
     def next_due(connection: Connection) -> int:
         return len(
-            store.claim_due(connection, "default", Lane.LIVE, now=NOW, limit=BATCH, floor=due)
+            dispatching.claim_due(connection, "default", Lane.LIVE, now=NOW, limit=BATCH, floor=due)
         )
 
     def next_new(connection: Connection) -> int:

@@ -13,7 +13,7 @@ from inbox import feed, mirror
 from inbox.mirror import Reading
 from inbox.news import Item
 from inbox.telling import Listener, held_twice
-from records import readings, store
+from records import links, readings, store
 from schema.inbox import News
 from schema.keys import RemoteId
 from schema.record import Record
@@ -82,7 +82,7 @@ def _move(
 ) -> None:
     moved = one.but(remote_id=RemoteId(new_id), revision=one.revision + 1)
     moved = moved.but(serial_key=listener.contract.serial_key(moved))
-    if not store.link(connection, moved, RemoteId(new_id), moved.role or "", reading.now):
+    if not links.link(connection, moved, RemoteId(new_id), moved.role or "", reading.now):
         moved = held_twice(moved, reading.now)
     readings.unlink(connection, one)
     store.update_all(connection, [moved])

@@ -15,7 +15,7 @@ from inbox import differences
 from inbox.drift import compare
 from inbox.mirror import Change, Reading
 from inbox.news import our_own
-from records import readings, store
+from records import links, readings, store
 from records.fold import Agrees
 from records.told import NO_CALLS, Calls, is_news, take_in
 from schema.contract import Contract
@@ -237,7 +237,7 @@ def _linked(connection: Connection, before: Record, after: Record, now: datetime
     remote_id = after.remote_id
     if remote_id is None or remote_id == before.remote_id:
         return after
-    if store.link(connection, after, RemoteId(remote_id), after.role or "", now):
+    if links.link(connection, after, RemoteId(remote_id), after.role or "", now):
         return after
     return held_twice(after, now)
 

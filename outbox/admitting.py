@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from outbox import bindings, entries
 from outbox.admission import Decision, Go, allowance, decide, with_leave
 from outbox.decided import settled_without_call
-from records import store
+from records import dispatching, store
 from schema.contract import Contract
 from schema.keys import EntryId, RecordKey
 from schema.record import Record
@@ -63,7 +63,7 @@ class Admitting:
         store.update_all(self._connection, changed)
         entries.close(self._connection, closed, now=self._now)
         ended = {one.family for one in changed if one.state in ENDED}
-        store.wake_all(self._connection, self._destination, sorted(ended), self._now)
+        dispatching.wake_all(self._connection, self._destination, sorted(ended), self._now)
         self.moved = len(changed)
         return going
 
@@ -120,7 +120,7 @@ class AtOnce:
             others = [other for other in family.values() if other.key != key]
             going = self._admitting.at_once(family[key], others)
             if going is not None:
-                family[key] = store.dispatched(going, until=self._until)
+                family[key] = dispatching.dispatched(going, until=self._until)
                 self.keys.append(key)
 
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from outbox import entries, tallies
 from outbox.entries import Swept
 from outbox.standing import Tried
-from records import store
+from records import holding
 from runtime.bulk import among
 from runtime.minutes import Moment, count_by_minute
 from runtime.prepared import Prepared
@@ -67,7 +67,7 @@ SETTLE = (
 """Writes down how a call ended, unless that was done before."""
 
 _closed = entries.CLOSE_ONE.cte("closed")
-_SETTLE_WITH = store.UPDATE_HELD.add_cte(
+_SETTLE_WITH = holding.UPDATE_HELD.add_cte(
     SETTLE.cte("settled"), _closed, tallies.noted(_closed).cte("noted")
 )
 
@@ -92,11 +92,11 @@ def _open_if(held: CTE) -> Executable:
     return insert(attempt).from_select(["id", *names], row).returning(attempt.c.id)
 
 
-_OPEN_IF_HELD = Prepared(_open_if(store.held_and_marked(attempt)))
-_OPEN_IF_READING = Prepared(_open_if(store.held_for_a_read(attempt)))
+_OPEN_IF_HELD = Prepared(_open_if(holding.held_and_marked(attempt)))
+_OPEN_IF_READING = Prepared(_open_if(holding.held_for_a_read(attempt)))
 
 
-def _settle_usual(end: store.UsualEnd) -> Prepared:
+def _settle_usual(end: holding.UsualEnd) -> Prepared:
     """The whole of a usual delivery's end in one statement: all of it, or nothing."""
     written = select(end.written.c.id)
     settled = SETTLE.where(written.exists()).cte("settled")
@@ -104,8 +104,8 @@ def _settle_usual(end: store.UsualEnd) -> Prepared:
     return Prepared(written.add_cte(settled, closed, tallies.noted(closed).cte("noted")))
 
 
-_SETTLE_USUAL = _settle_usual(store.UsualEnd.plain())
-_SETTLE_LINKING = _settle_usual(store.UsualEnd.linking())
+_SETTLE_USUAL = _settle_usual(holding.UsualEnd.plain())
+_SETTLE_LINKING = _settle_usual(holding.UsualEnd.linking())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,15 +166,15 @@ def open_attempt(
     }
     if connection.dialect.name == "sqlite":
         # Asked first: while whoever has the record now calls, the table refuses a second attempt.
-        if not store.put_mark(connection, record, mark, until=until, generation=generation):
+        if not holding.put_mark(connection, record, mark, until=until, generation=generation):
             raise MovedOn
         opened = AttemptId(connection.execute(_OPEN, values).scalar_one())
         if mark is not None:
             numbered = replace(mark, attempt=opened)
-            store.put_mark(connection, record, numbered, until=until, generation=generation)
+            holding.put_mark(connection, record, numbered, until=until, generation=generation)
         return opened
     values = {f"opened_{name}": value for name, value in values.items()}
-    values |= store.marking(record, mark, until=until, generation=generation)
+    values |= holding.marking(record, mark, until=until, generation=generation)
     rows = (_OPEN_IF_HELD if mark else _OPEN_IF_READING).rows(connection, values)
     if not rows:
         raise MovedOn
@@ -202,11 +202,11 @@ def settle_with(
     """
     if connection.dialect.name == "sqlite" or len(closed) != 1:
         settle(connection, attempt_id, settled)
-        store.update_held(connection, written, token)
+        holding.update_held(connection, written, token)
         entries.close(connection, closed, now=now)
         return
     [(entry, reason)] = closed.items()
-    values = settling(attempt_id, settled) | store.writing(written, token)
+    values = settling(attempt_id, settled) | holding.writing(written, token)
     values |= entries.closing_one(entry, reason, now=now)
     connection.execute(_SETTLE_WITH, values)
 
@@ -229,11 +229,11 @@ def settle_usual(
     if connection.dialect.name == "sqlite" or len(closed) != 1:
         return False
     [(entry, reason)] = closed.items()
-    values = settling(attempt_id, settled) | store.usual_end(written, planned)
+    values = settling(attempt_id, settled) | holding.usual_end(written, planned)
     values |= entries.closing_one(entry, reason, now=now)
     if written.remote_id == planned.remote_id:
         return bool(_SETTLE_USUAL.rows(connection, values))
-    return bool(_SETTLE_LINKING.rows(connection, values | store.linking(written, now)))
+    return bool(_SETTLE_LINKING.rows(connection, values | holding.linking(written, now)))
 
 
 def settling(attempt_id: AttemptId, settled: Settled) -> dict[str, Any]:

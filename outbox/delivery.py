@@ -44,7 +44,7 @@ from outbox.retry import (
     shut_by,
 )
 from outbox.standing import Ajar, Open
-from records import fold, reads, store
+from records import dispatching, fold, holding, links, reads, store
 from records.fold import Folded, accept
 from records.reads import Seen
 from runtime import metrics
@@ -258,7 +258,7 @@ class Deliverer:
     def _take(self, ring: Ring, now: datetime) -> _Held | Ended:
         until = now + self._timing.lease
         with self._database.at_once() as connection:
-            found = store.take_with_kin(
+            found = holding.take_with_kin(
                 connection,
                 ring.record_id,
                 ring.token,
@@ -304,10 +304,10 @@ class Deliverer:
                     record=record, kin=tuple(kin), call=decision.call, at=now, probe=held.probe
                 )
             settled, closed = settled_without_call(record, decision, self._contract, now)
-            store.update_held(connection, settled, record.token)
+            holding.update_held(connection, settled, record.token)
             entries.close(connection, closed, now=now)
             if settled.state in ENDED:
-                store.wake(connection, record.destination, record.family, now)
+                dispatching.wake(connection, record.destination, record.family, now)
         return Ended.NO_CALL
 
     def _leave(self, connection: Connection, decision: Decision, now: datetime) -> Decision:
@@ -320,7 +320,7 @@ class Deliverer:
         until = now + self._timing.lease
         with self._database.transaction() as connection:
             # The record first, then the gates: in the order in which settling locks them.
-            record = store.take(connection, ring.record_id, ring.token, until=until)
+            record = holding.take(connection, ring.record_id, ring.token, until=until)
             if record is None:
                 return Ended.STALE
             standing = self._gates.standing(connection, now)
@@ -350,7 +350,7 @@ class Deliverer:
     def _give_back(
         self, connection: Connection, record: Record, reason: Reason, due_at: datetime
     ) -> None:
-        store.update_held(connection, put_back(record, reason, due_at), record.token)
+        holding.update_held(connection, put_back(record, reason, due_at), record.token)
 
     # slot
 
@@ -655,7 +655,7 @@ class Deliverer:
         remote_id = record.remote_id
         if remote_id is None or remote_id == taken.record.remote_id:
             return record
-        if store.link(connection, record, remote_id, record.role or "", now):
+        if links.link(connection, record, remote_id, record.role or "", now):
             return record
         return _twice(record.but(remote_id=None), now)
 

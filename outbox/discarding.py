@@ -28,7 +28,7 @@ from outbox.saying import (
     settle,
     speaks_of,
 )
-from records import store
+from records import dispatching, store
 from records.codec import lock_json, problem_json, read_lock
 from records.fold import dropped
 from runtime.audit import write_down
@@ -224,7 +224,7 @@ def _drop(
     settled, decision = after, None
     if after.state is not RecordState.IN_STEP:
         settled, decision = settle(connection, record.id, contract, person.now)
-    store.wake(connection, record.destination, record.family, person.now)
+    dispatching.wake(connection, record.destination, record.family, person.now)
     write_down(
         connection,
         actor=person.actor,

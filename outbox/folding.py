@@ -16,7 +16,7 @@ from outbox.admission import agreeing
 from outbox.admitting import AtOnce
 from outbox.decided import may_heal, wake
 from outbox.entries import Entry
-from records import store
+from records import dispatching, links, store
 from records.fold import (
     BUSY,
     LINK,
@@ -244,8 +244,8 @@ class Folding:
         for one in linked:
             before = self._before.get(one.key)
             if before is not None and before.remote_id is not None:
-                store.unlink(self._connection, one)
-        taken = store.link_all(self._connection, linked, self._now)
+                links.unlink(self._connection, one)
+        taken = links.link_all(self._connection, linked, self._now)
         refused = [_held_twice(refuse_link(one), self._now) for one in taken]
         store.update_all(self._connection, refused)
         for one in refused:
@@ -260,7 +260,7 @@ class Folding:
 
     def _wake(self, now: Sequence[Record]) -> None:
         moved = {one.family for one in now if self._moved(one) and self._waits_in(one.family)}
-        store.wake_all(self._connection, self._destination, sorted(moved), self._now)
+        dispatching.wake_all(self._connection, self._destination, sorted(moved), self._now)
 
     def _waits_in(self, family: str) -> bool:
         """Whether anybody waits for a kin; the whole family is at hand, and locked."""

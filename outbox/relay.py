@@ -20,7 +20,7 @@ from outbox.gates import Gates
 from outbox.rebind import Keeper
 from outbox.retry import Timing, lapse
 from outbox.standing import Ajar, Open, Standing
-from records import store
+from records import dispatching, store
 from runtime.clock import Clock
 from runtime.database import Database
 from runtime.log import named
@@ -163,13 +163,13 @@ class Relay:
     def _rescue(self) -> int:
         now = self._clock.now()
         with self._database.reading() as connection:
-            if not store.any_lapsed(connection, now, latest=now + self._longest()):
+            if not dispatching.any_lapsed(connection, now, latest=now + self._longest()):
                 return 0
         with self._database.transaction() as connection:
-            clamped = store.too_long(
+            clamped = dispatching.too_long(
                 connection, latest=now + self._longest(), until=now + self._timing.lease
             )
-            found = store.lapsed(connection, now=now, limit=RESCUE_BATCH)
+            found = dispatching.lapsed(connection, now=now, limit=RESCUE_BATCH)
             rescued = [lapse(one, timing=self._timing, now=now) for one in found]
             attempts.abandon(
                 connection, [one.id for one in found if one.state is RecordState.TAKEN]
@@ -195,7 +195,7 @@ class Relay:
             if not entries.any_new(connection, self._destination, after=self._floors.entry):
                 return 0
             free = self._goes_at_once(connection, now)
-            out = store.on_the_queue(connection, self._destination).get(Lane.LIVE, 0)
+            out = dispatching.on_the_queue(connection, self._destination).get(Lane.LIVE, 0)
         # Redis is asked outside: it may hang, and a transaction must not hang with it.
         room = self._room(Lane.LIVE, out) if free else 0
         rings: list[Ring] = []
@@ -228,7 +228,7 @@ class Relay:
     def _goes_at_once(self, connection: Connection, now: datetime) -> bool:
         """Say whether records may be dispatched by their fold: never past others that are due."""
         floor = self._floors.due.get(Lane.LIVE)
-        if store.any_due(connection, self._destination, Lane.LIVE, now=now, floor=floor):
+        if dispatching.any_due(connection, self._destination, Lane.LIVE, now=now, floor=floor):
             return False
         return isinstance(self._gates.standing(connection, now), Open)
 
@@ -282,13 +282,13 @@ class Relay:
     def _admit_lane(self, lane: Lane) -> tuple[int, list[Ring]]:
         now = self._clock.now()
         with self._database.reading() as connection:
-            if not store.any_due(
+            if not dispatching.any_due(
                 connection, self._destination, lane, now=now, floor=self._floors.due.get(lane)
             ):
                 return 0, []
             standing = self._gates.standing(connection, now)
-            out = store.on_the_queue(connection, self._destination).get(lane, 0)
-            first = isinstance(standing, Ajar) and not store.any_dispatched(
+            out = dispatching.on_the_queue(connection, self._destination).get(lane, 0)
+            first = isinstance(standing, Ajar) and not dispatching.any_dispatched(
                 connection, self._destination
             )
         room = self._room_for(lane, standing, out, first=first)
@@ -319,7 +319,7 @@ class Relay:
         """Dispatch as many as there is room for; says as well whether some were left over."""
         limit = min(ADMIT_BATCH, room + SPARE)
         with self._database.transaction() as connection:
-            due = store.claim_due(
+            due = dispatching.claim_due(
                 connection,
                 self._destination,
                 lane,
@@ -334,7 +334,7 @@ class Relay:
                 due.sort(key=lambda one: one.tries)
             admitting = Admitting(connection, self._contract, self._destination, now, room)
             going = admitting.run(due)
-            marked = store.dispatch_all(connection, going, until=now + self._timing.ring)
+            marked = dispatching.dispatch_all(connection, going, until=now + self._timing.ring)
             reach(Point.ADMIT_UNCOMMITTED)
         reach(Point.ADMIT_COMMITTED)
         if admitting.full:
@@ -353,17 +353,19 @@ class Relay:
         """
         by, floor = now - due_for, self._floors.decided.get(lane)
         with self._database.reading() as connection:
-            if not store.any_undecided(connection, self._destination, lane, now=by, floor=floor):
+            if not dispatching.any_undecided(
+                connection, self._destination, lane, now=by, floor=floor
+            ):
                 self._floors.decided[lane] = by
                 return 0
         with self._database.transaction() as connection:
-            due = store.claim_undecided(
+            due = dispatching.claim_undecided(
                 connection, self._destination, lane, now=by, limit=ADMIT_BATCH, floor=floor
             )
             admitting = Admitting(connection, self._contract, self._destination, now, len(due))
             waiting = admitting.run(due)
             reason = Reason.QUOTA if isinstance(standing, Open) else Reason.GATE
-            store.decided(connection, waiting, reason)
+            dispatching.decided(connection, waiting, reason)
             reach(Point.ADMIT_UNCOMMITTED)
         reach(Point.ADMIT_COMMITTED)
         if due and due[-1].due_at is not None:

@@ -22,7 +22,7 @@ from outbox.delivery import Ended
 from outbox.relay import Ring
 from pillarbox.world import wait_until
 from producers import emit
-from records import store
+from records import holding
 from runtime import migrations
 from runtime.clock import SystemClock
 from runtime.database import Database
@@ -459,7 +459,7 @@ def test_a_clock_that_goes_back_ten_minutes_makes_no_second_holder_and_stops_nob
     outbox.rings.clear()
     with outbox.database.transaction() as connection:
         until = outbox.clock.now() + timedelta(minutes=2)
-        assert store.take(connection, lost.record_id, lost.token, until=until)
+        assert holding.take(connection, lost.record_id, lost.token, until=until)
 
     def step_back() -> None:
         outbox.clock.advance(timedelta(minutes=-10))

@@ -12,7 +12,7 @@ from outbox import bindings, gates
 from outbox.bindings import Binding
 from outbox.gates import Gates
 from outbox.standing import Ajar, Barred, Gate, Open
-from records import store
+from records import holding
 from runtime import metrics
 from schema.events import DeclarationMade
 from schema.keys import EntryId
@@ -253,7 +253,7 @@ def test_a_probe_whose_worker_dies_is_made_by_another_when_its_lease_is_over(
     outbox.round()
     ring, now = outbox.rings.popleft(), outbox.clock.now()
     with outbox.database.transaction() as connection:
-        store.take(connection, ring.record_id, ring.token, until=now + 2 * MINUTE)
+        holding.take(connection, ring.record_id, ring.token, until=now + 2 * MINUTE)
         standing = OURS.standing(connection, now)
         assert isinstance(standing, Ajar)
         assert OURS.claim(connection, standing, "one that dies", now=now, until=now + 2 * MINUTE)

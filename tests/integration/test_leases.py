@@ -13,7 +13,7 @@ from outbox.bindings import Binding
 from outbox.delivery import Ended
 from outbox.gates import Gate
 from outbox.retry import TAKES
-from records import store
+from records import holding
 from runtime.database import Database
 from runtime.errors import NotOurs
 from runtime.settings import Settings
@@ -65,7 +65,7 @@ def dies_in_the_call(outbox: Outbox, *, executed: bool) -> None:
 def test_a_worker_that_dies_before_its_mark_costs_only_time(dispatched: Outbox) -> None:
     ring = dispatched.rings.popleft()
     with dispatched.database.transaction() as connection:
-        store.take(connection, ring.record_id, ring.token, until=NOON + timedelta(minutes=2))
+        holding.take(connection, ring.record_id, ring.token, until=NOON + timedelta(minutes=2))
 
     dispatched.wait(minutes=2)
     dispatched.run()
@@ -100,7 +100,7 @@ def test_a_record_that_ends_its_worker_every_time_stops(dispatched: Outbox) -> N
     for _ in range(TAKES):
         ring = dispatched.rings.popleft()
         with dispatched.database.transaction() as connection:
-            store.take(
+            holding.take(
                 connection,
                 ring.record_id,
                 ring.token,
@@ -118,7 +118,7 @@ def test_a_lease_that_ends_later_than_any_can_is_shortened(dispatched: Outbox) -
     """The database's clock went back by a day while the record was taken."""
     ring = dispatched.rings.popleft()
     with dispatched.database.transaction() as connection:
-        store.take(connection, ring.record_id, ring.token, until=NOON + timedelta(days=1))
+        holding.take(connection, ring.record_id, ring.token, until=NOON + timedelta(days=1))
 
     dispatched.round()
     assert dispatched.record().lease_until == NOON + timedelta(minutes=2)
@@ -136,7 +136,7 @@ def dies_with_the_record(outbox: Outbox) -> None:
     ring = outbox.rings.popleft()
     until = outbox.clock.now() + timedelta(minutes=2)
     with outbox.database.transaction() as connection:
-        store.take(connection, ring.record_id, ring.token, until=until)
+        holding.take(connection, ring.record_id, ring.token, until=until)
 
 
 def dies_once_sent(outbox: Outbox) -> None:
@@ -168,13 +168,15 @@ def test_no_record_stays_behind_when_the_databases_clock_goes_back(
 def test_a_rescued_record_refuses_its_old_holder(dispatched: Outbox) -> None:
     ring = dispatched.rings.popleft()
     with dispatched.database.transaction() as connection:
-        held = store.take(connection, ring.record_id, ring.token, until=NOON + timedelta(minutes=2))
+        held = holding.take(
+            connection, ring.record_id, ring.token, until=NOON + timedelta(minutes=2)
+        )
     assert held is not None
     dispatched.wait(minutes=2, seconds=1)
     dispatched.round()
 
     with dispatched.database.transaction() as connection:
-        assert not store.put_mark(connection, held, None, until=NOON, generation=1)
+        assert not holding.put_mark(connection, held, None, until=NOON, generation=1)
 
 
 # gates

@@ -12,7 +12,7 @@ from outbox.folding import FoldedMeanwhile
 from outbox.gates import Gate
 from outbox.relay import Relay, Ring
 from producers import emit
-from records import store
+from records import dispatching, store
 from runtime.points import Point, listen, unlisten
 from schema.asks import Asks
 from schema.events import (
@@ -455,7 +455,7 @@ def test_no_more_is_put_on_the_queue_than_the_quota_carries(outbox: Outbox) -> N
 
     assert len(outbox.rings) == 3
     with outbox.database.reading() as connection:
-        assert store.on_the_queue(connection, "default") == {Lane.LIVE: 3}
+        assert dispatching.on_the_queue(connection, "default") == {Lane.LIVE: 3}
 
 
 def test_the_longest_due_goes_first(outbox: Outbox) -> None:

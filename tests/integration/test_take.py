@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from outbox.relay import Ring
-from records import store
+from records import dispatching, holding, store
 from schema.events import DeclarationMade, Event, ParticipantDeferred
 from schema.keys import LeaseToken
 from schema.states import RecordState
@@ -37,14 +37,14 @@ def a_ring(outbox: Outbox) -> Ring:
 
 def take(outbox: Outbox, ring: Ring) -> bool:
     with outbox.database.transaction() as connection:
-        return store.take(connection, ring.record_id, ring.token, until=UNTIL) is not None
+        return holding.take(connection, ring.record_id, ring.token, until=UNTIL) is not None
 
 
 def test_a_ring_is_exchanged_for_a_lease_with_a_token_of_its_own(outbox: Outbox) -> None:
     ring = a_ring(outbox)
 
     with outbox.database.transaction() as connection:
-        taken = store.take(connection, ring.record_id, ring.token, until=UNTIL)
+        taken = holding.take(connection, ring.record_id, ring.token, until=UNTIL)
 
     assert taken is not None
     assert (taken.state, taken.lease_until, taken.takes) == (RecordState.TAKEN, UNTIL, 1)
@@ -89,9 +89,9 @@ def test_a_write_under_a_stale_token_changes_nothing(outbox: Outbox) -> None:
     held = outbox.record()
 
     with outbox.database.transaction() as connection:
-        late = store.update_held(connection, replace(held, tries=9), LeaseToken(held.token - 1))
+        late = holding.update_held(connection, replace(held, tries=9), LeaseToken(held.token - 1))
         stale = replace(held, token=ring.token)
-        marked = store.put_mark(connection, stale, None, until=UNTIL, generation=1)
+        marked = holding.put_mark(connection, stale, None, until=UNTIL, generation=1)
 
     assert (late, marked) == (False, False)
     assert outbox.record() == held
@@ -113,7 +113,7 @@ def two_of_one_person(outbox: Outbox) -> list[Ring]:
     with outbox.database.transaction() as connection:
         waiting = store.list_open(connection, "default", states=[RecordState.WAITING])
         same = [replace(one, serial_key=f"{PERSON}/{ECT}") for one in waiting]
-        marked = store.dispatch_all(connection, same, until=UNTIL)
+        marked = dispatching.dispatch_all(connection, same, until=UNTIL)
     return [Ring(record_id=one.id, token=one.token, lane=one.lane) for one in marked]
 
 
@@ -163,9 +163,9 @@ def test_a_take_that_had_to_wait_for_a_change_sees_its_kin_as_they_are_after_it(
         )
     ring = two_of_one_person(outbox)[0]
 
-    def take_it() -> store.Taken | None:
+    def take_it() -> holding.Taken | None:
         with outbox.database.at_once() as connection:
-            return store.take_with_kin(
+            return holding.take_with_kin(
                 connection,
                 ring.record_id,
                 ring.token,

@@ -91,7 +91,7 @@ DAMAGES: Sequence[Damage] = (
     damage(
         "token not exchanged",
         (
-            "records.store:take_with_kin",
+            "records.holding:take_with_kin",
             "record = from_row(row[:-1])",
             "there, was = globals()['record'], {'token': token, 'state': 'dispatched'}\n"
             "        connection.execute(update(there).where(there.c.id == record_id).values(was))\n"
