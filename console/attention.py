@@ -18,6 +18,7 @@ from outbox.standing import Gate
 from records.counts import Number, Waiting
 from schema.days import london_day
 from schema.states import GateReason, RecordState
+from schema.words import several
 
 RUNBOOK = "docs/how-to/runbook.md"
 
@@ -230,7 +231,7 @@ def reading(read: Mapping[str, Any], now: datetime) -> list[Alert]:
     """Name the sources that are read too seldom or not to the end, and rows nobody could read."""
     alerts = [_trouble(one, trouble, now) for one in read["sources"] for trouble in one["troubles"]]
     if read["held_rows"]:
-        line = f"{read['held_rows']} rows could not be read; see `pillarbox polls held`"
+        line = f"{several(read['held_rows'], 'row')} could not be read; see `pillarbox polls held`"
         alerts.append(Alert(anchor=Anchor.ROWS_HELD, line=line))
     return alerts
 

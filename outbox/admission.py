@@ -17,6 +17,7 @@ from schema.keys import RecordKey
 from schema.plans import Call, Hold, InStep, Plan, Snooze, WaitFor
 from schema.record import Lock, Pending, Problem, Record
 from schema.states import HOLDS, Reason, RecordState, Writes
+from schema.words import several
 
 RECHECK = timedelta(minutes=1)
 """How soon a record that waits for another is looked at again though nobody woke it. Being woken
@@ -294,5 +295,5 @@ def _not_so(call: Call) -> Problem:
 def _restless(record: Record) -> Problem:
     return Problem(
         reason=Reason.DOES_NOT_SETTLE,
-        detail=f"{record.calls} calls were answered, and the record still differs",
+        detail=f"{several(record.calls, 'call was', 'calls were')} answered, and the record still differs",
     )

@@ -28,6 +28,7 @@ from schema.hours import Booking
 from schema.keys import RecordId
 from schema.record import Record
 from schema.states import Lane, Reason, RecordState
+from schema.words import several
 
 logger = structlog.get_logger(__name__)
 
@@ -138,7 +139,7 @@ def come_to_rest(record: Record) -> tuple[Result, str] | None:
     if record.reason in PARKED:
         return Result.WAITS, f"waits: {record.waits_for or record.reason.value}"
     if record.reason is Reason.BACKOFF and record.tries >= TRIES:
-        return Result.WAITS, f"failed {record.tries} times, and is tried again"
+        return Result.WAITS, f"failed {several(record.tries, 'time')}, and is tried again"
     return None
 
 

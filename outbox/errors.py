@@ -13,6 +13,8 @@ OutboxError
 └── NotThatBulk       a person's word about a bulk that is not there, or not in that state
 """
 
+from schema.words import several
+
 
 class OutboxError(Exception):
     """Base of everything the outgoing half raises."""
@@ -55,7 +57,8 @@ class CountMoved(OutboxError):
 
     def __init__(self, *, expected: int, found: int) -> None:
         super().__init__(
-            f"{found:,} records are meant by now, not {expected:,}; nothing was done. Plan again"
+            f"{several(found, 'record is', 'records are')} meant by now, not {expected:,}; nothing was done. "
+            "Plan again"
         )
         self.expected = expected
         self.found = found

@@ -35,6 +35,7 @@ from runtime.bulk import insert_many
 from schema.outcomes import Came
 from schema.states import SCOPE_OF, GateReason, GateScope
 from schema.tables import gate
+from schema.words import several
 
 logger = structlog.get_logger(__name__)
 
@@ -172,9 +173,9 @@ class Gates:
             until=now + break_length(turn),
             since=now,
             turn=turn,
-            detail=f"{self.breaker.failures} calls in a row failed"
+            detail=f"{several(self.breaker.failures, 'call')} in a row failed"
             if turn == 1
-            else f"still failing, tried {turn - 1} times",
+            else f"still failing, tried {several(turn - 1, 'time')}",
         )
         self._tell_shut(self.shut(connection, wanted))
 

@@ -24,6 +24,7 @@ from schema.events import DEFAULT_DESTINATION
 from schema.keys import LeaseToken
 from schema.record import Record
 from schema.states import DOUBTS, LEASED, Lane, Reason, RecordState, Writes
+from schema.words import several
 
 logger = structlog.get_logger(__name__)
 
@@ -58,7 +59,9 @@ class Progress:
     def words(self) -> str:
         """Say it in a line."""
         if self.marking:
-            return f"{self.total:,} records marked as unknown so far; a relay goes on with it"
+            return (
+                f"{several(self.total, 'record')} marked as unknown so far; a relay goes on with it"
+            )
         aside = f", {self.aside:,} wait for a person or an event" if self.aside else ""
         return f"{self.done:,} of {self.total:,} looked up{aside}"
 

@@ -29,6 +29,7 @@ from schema.outcomes import (
 from schema.plans import Call
 from schema.record import Lock, Mark, Problem, Record
 from schema.states import DOUBTS, GateReason, Reason, RecordState
+from schema.words import several
 
 FIRST_BACKOFF = timedelta(seconds=2)
 """Base of the first wait after a failure; halved at most by the jitter: 1 to 2 s."""
@@ -255,7 +256,7 @@ def _failed(record: Record, call: Call, detail: str, moment: Moment) -> Record:
     since = record.first_try_at or moment.now
     tried = record.but(tries=tries, first_try_at=since, takes=0)
     if record.mark is None and tries >= TRIES and moment.now - since >= PATIENCE:
-        tired = f"failed {tries} times since {since:%Y-%m-%d %H:%M} UTC: {detail}"
+        tired = f"failed {several(tries, 'time')} since {since:%Y-%m-%d %H:%M} UTC: {detail}"
         exhausted = Problem(
             reason=Reason.EXHAUSTED, detail=tired, operation=call.operation, at=moment.now
         )

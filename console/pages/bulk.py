@@ -23,6 +23,7 @@ from runtime.settings import Destination
 from schema.bulk import BulkState, Deed, ItemState, Result
 from schema.events import EVENTS
 from schema.hours import nightly
+from schema.words import length, several
 
 HAD_ITS_TURN = (ItemState.MOVING, ItemState.ENDED)
 NOT_YET = (ItemState.LEFT, ItemState.SPARED)
@@ -70,7 +71,7 @@ def show_plan(visit: Visit) -> Response:
         bulks.plan_json(plan, one),
         plan=plan,
         groups=groups,
-        minutes=bulks.plan_minutes(plan, one),
+        takes=length(bulks.plan_minutes(plan, one)),
         chosen=bulks.chosen_words(plan.selection.document()),
         words=words,
         given={name: text for name, text in words.items() if text},
@@ -118,7 +119,7 @@ def start(visit: Visit) -> Response:
         visit,
         begin,
         to=lambda began: f"/bulk/{began.id}",
-        said=lambda began: f"Bulk {began.id} has begun, with {began.total:,} records.",
+        said=lambda began: f"Bulk {began.id} has begun, with {several(began.total, 'record')}.",
         told=lambda began: {"id": began.id, "state": began.state, "records": began.total},
     )
 

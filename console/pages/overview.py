@@ -14,6 +14,7 @@ from console.runbook import PAGES
 from console.standing import gather
 from console.views import ago
 from console.visit import Visit
+from schema.words import several
 
 SENT = ("sent", "saved")
 ANSWERED = ("answered", "refused", "throttled", "failed")
@@ -63,7 +64,7 @@ def _sent(lately: Mapping[str, Any]) -> str:
 
 def _requests(lately: Mapping[str, Any]) -> str:
     return (
-        f"{lately['requests']:,} requests: {lately['refused']:,} refused, "
+        f"{several(lately['requests'], 'request')}: {lately['refused']:,} refused, "
         f"{lately['throttled']:,} throttled, {lately['failed']:,} failed"
     )
 

@@ -20,6 +20,7 @@ from inbox.overview import run_json
 from inbox.pacing import pacing_of
 from schema.hours import bookings
 from schema.sources import Source
+from schema.words import length
 
 LATEST = 10
 """Runs shown of one source: three polls of yesterday, the last full sync, and what went wrong."""
@@ -111,6 +112,7 @@ def show_one(visit: Visit) -> Response:
         line=line,
         verdict=STATES.get(line["state"], line["state"]),
         cost=cost,
+        takes=length(cost.minutes),
         shown_runs=[run_of(run_json(one)) for one in runs],
         held=held[:MOST_HELD],
         colours=COLOURS,

@@ -38,7 +38,6 @@ from pillarbox.commands.common import (
     actor,
     chosen,
     confirmed,
-    counted,
     nothing,
     noun,
     opened,
@@ -53,6 +52,7 @@ from runtime.memory import collect_seldom
 from runtime.settings import Destination, Settings
 from schema.bulk import BulkState, Deed, ItemState, Result
 from schema.hours import nightly
+from schema.words import length, several
 
 app = noun(
     "Many records at once: replayed or discarded on one person's word.",
@@ -321,12 +321,12 @@ def _show_plan(plan: Plan, told: dict[str, Any]) -> None:
         )
     for how, number in plan.untouched.items():
         console.print(
-            f"unchanged: {counted(number, 'entry is', 'entries are')} {how.replace('_', ' ')}, nothing to do",
+            f"unchanged: {several(number, 'entry is', 'entries are')} {how.replace('_', ' ')}, nothing to do",
             markup=False,
         )
     console.print(
-        f"{plan.number:,} records, at most {plan.calls:,} calls, about {told['minutes']:g} minutes "
-        f"of the {plan.lane} lane, from {london(plan.starts_at)}",
+        f"{several(plan.number, 'record')}, at most {several(plan.calls, 'call')}, "
+        f"{length(told['minutes'])} of the {plan.lane} lane, from {london(plan.starts_at)}",
         markup=False,
     )
 
@@ -613,7 +613,7 @@ def _print(found: Settings, database: Database, one: Bulk, far: Progress) -> Non
     console = stdout()
     why = f", because: {one.reason}" if one.reason else ""
     console.print(
-        f"bulk {one.id}: {bulks.DEEDS[one.deed]} {one.total:,} records, said {one.actor}{why}",
+        f"bulk {one.id}: {bulks.DEEDS[one.deed]} {several(one.total, 'record')}, said {one.actor}{why}",
         style="bold",
         markup=False,
     )

@@ -150,11 +150,6 @@ def _escaped(cell: object) -> str:
     return str(cell).replace("[", r"\[")
 
 
-def counted(number: int, one: str, many: str) -> str:
-    """Write a number of things in words: `1 line is`, `2 lines are`."""
-    return f"{number:,} {one if number == 1 else many}"
-
-
 def nothing(sentence: str, *, as_json: bool, sought: bool = False) -> NoReturn:
     """End a list that is empty: calmly, and with a code of its own where what was *sought* is not there."""
     if as_json:

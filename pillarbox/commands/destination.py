@@ -42,6 +42,7 @@ from runtime.settings import Destination
 from schema.contract import Contract
 from schema.plans import Call
 from schema.record import Record
+from schema.words import length, several
 from workers.wiring import Wiring
 
 SAMPLE = 5
@@ -258,7 +259,9 @@ def _print_writes(url: str, writes: _Writes) -> None:
     console.print(f"{url} is in shadow. Live, it would be sent now:", style="bold", markup=False)
     if writes.operations:
         print_table(("operation", "records"), list(writes.operations.items()))
-        console.print(f"{writes.number:,} writes, at least {writes.minutes:g} minutes of quota")
+        console.print(
+            f"{several(writes.number, 'write')}, {length(writes.minutes)} of quota or more"
+        )
     else:
         console.print("nothing")
     if writes.undecided:
@@ -374,8 +377,8 @@ def _print_rebind(told: Mapping[str, Any], different: str | None) -> None:
     console = stdout()
     console.print(different or "nothing differs from what this database is bound to", markup=False)
     console.print(
-        f"{told['records']:,} records are looked up before anything is written, at least "
-        f"{told['minutes']:g} minutes of quota"
+        f"{several(told['records'], 'record is', 'records are')} looked up before anything is written, "
+        f"{length(told['minutes'])} of quota or more"
     )
     if told["shadow"]:
         console.print(

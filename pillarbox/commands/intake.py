@@ -15,7 +15,6 @@ from pillarbox.commands.common import (
     AsJson,
     DryRun,
     Stop,
-    counted,
     opened,
     print_json,
     settings,
@@ -28,6 +27,7 @@ from runtime.database import Database
 from runtime.errors import InvalidSettings
 from runtime.settings import Settings
 from schema.events import Event, InvalidEvent, decode
+from schema.words import several
 
 MOST_SHOWN = 20
 """Faulty lines that are printed; all of them are in the JSON."""
@@ -169,8 +169,9 @@ def _tell(report: dict[str, Any], faults: list[Fault], *, all_or_nothing: bool) 
     console = stdout()
     would = "would go in" if report["dry_run"] else "went in"
     console.print(
-        f"{report['new']} of {report['lines']} events {would}, {report['known']} were there "
-        f"already, {counted(report['faulty'], 'line is', 'lines are')} faulty"
+        f"{report['new']} of {several(report['lines'], 'event')} {would}, "
+        f"{several(report['known'], 'was', 'were')} there "
+        f"already, {several(report['faulty'], 'line is', 'lines are')} faulty"
         + (", so nothing went in" if all_or_nothing and faults else "")
     )
     for fault in faults[:MOST_SHOWN]:

@@ -21,7 +21,6 @@ from pillarbox.commands.common import (
     Stop,
     actor,
     chosen,
-    counted,
     nothing,
     noun,
     opened,
@@ -36,6 +35,7 @@ from runtime.database import Database
 from runtime.settings import Settings
 from schema.hours import bookings
 from schema.sources import Source
+from schema.words import length, several
 
 polls = noun("What is read of the other side: when, from where, how far.", "pillarbox polls list")
 
@@ -96,7 +96,10 @@ def list_(destination: Of = "default", as_json: AsJson = False) -> None:
     )
     _print_booked(told["sources"])
     if told["held_rows"]:
-        stdout().print(f"{told['held_rows']} rows are held: they could not be read; see polls held")
+        stdout().print(
+            f"{several(told['held_rows'], 'row is', 'rows are')} held and could not be read; see "
+            "`pillarbox polls held`"
+        )
 
 
 def _last(run: Mapping[str, Any] | None) -> str:
@@ -328,7 +331,7 @@ def book(
     if as_json:
         print_json({"dry_run": dry_run, "booked": [asdict(one) for one in fresh]})
         return
-    words = counted(len(fresh), "window is", "windows are") + " booked, for "
+    words = several(len(fresh), "window is", "windows are") + " booked, for "
     stdout().print(("dry run: " if dry_run else "") + words + (source or "all sources"))
 
 
@@ -425,5 +428,5 @@ def _told(told: list[dict[str, Any]], words: str, *, as_json: bool, dry_run: boo
     for one in told:
         cost = ""
         if "requests" in one:
-            cost = f": {one['requests']} requests, about {one['minutes']} min of its share"
+            cost = f": {several(one['requests'], 'request')}, {length(one['minutes'])} of its share"
         stdout().print(("dry run: " if dry_run else "") + f"{one['source']} is {words}{cost}")

@@ -26,6 +26,7 @@ from pillarbox.commands.common import (
     wired,
 )
 from pillarbox.desk import site_of
+from schema.words import several
 
 LOOK_EVERY_S = 2.0
 """Seconds between two looks of `--watch`. The numbers behind it are gathered every few seconds."""
@@ -85,7 +86,9 @@ def _parts(told: Mapping[str, Any]) -> list[Table | Text]:
     late = sum(one["progress"].get("late_settles_total", 0) for one in told["processes"])
     if late:
         parts.append(
-            Text(f"{late:g} answers came too late for their record; its look-up settled it")
+            Text(
+                f"{several(int(late), 'answer')} came too late for their record; its look-up settled it"
+            )
         )
     return parts
 
@@ -122,7 +125,7 @@ def _quota(quota: Mapping[str, Any] | None) -> str:
 def _lately(lately: Mapping[str, Any]) -> str:
     saved = _counted({name: number for name, number in lately["saved"].items() if number}, "0")
     return (
-        f"{lately['sent']} sent, saved: {saved}; {lately['requests']} requests "
+        f"{lately['sent']} sent, saved: {saved}; {several(lately['requests'], 'request')} "
         f"(calls, and reads of polls), {lately['refused']} refused, {lately['throttled']} throttled, {lately['failed']} failed"
     )
 

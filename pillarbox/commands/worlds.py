@@ -27,7 +27,6 @@ from pillarbox.commands.common import (
     USAGE,
     AsJson,
     Stop,
-    counted,
     print_json,
     stdout,
 )
@@ -43,6 +42,7 @@ from runtime.settings import Settings
 from sandbox.server import Sandbox, SandboxError, run
 from schema.days import LONDON
 from schema.events import Event, InvalidEvent
+from schema.words import several
 
 FOLDER = Path(".pillarbox")
 DEMO_SETTLE = timedelta(milliseconds=300)
@@ -147,7 +147,7 @@ def demo(
         world = World(_demo_settings(folder, served, limit, own=events is not None), served)
         told = _run_demo(world, content, started, as_json=as_json)
     if told["faulty"] and as_json is False:
-        stdout().print(f"{counted(told['faulty'], 'faulty line', 'faulty lines')} did not go in")
+        stdout().print(f"{several(told['faulty'], 'faulty line', 'faulty lines')} did not go in")
     if not told["ended"]:
         raise Stop("the demo did not end as told; see above", UNEXPECTED)
     if not told["converged"]:
@@ -238,7 +238,7 @@ def _import(world: World, content: bytes, tell: Any) -> list[files.Fault]:
             _, wrong = files.append(connection, batch)
         faults += wrong
     tell(
-        f"{len(reading.lines)} events went in, {counted(len(faults), 'line is', 'lines are')} faulty"
+        f"{several(len(reading.lines), 'event')} went in, {several(len(faults), 'line is', 'lines are')} faulty"
     )
     for fault in faults:
         tell(f"   {fault}")

@@ -53,6 +53,10 @@ def test_a_plan_says_what_would_become_of_each_and_the_address_holds_the_choice(
 
     assert "would be sent defer 3" in page
     assert "Type 3 to replay them" in page
+    assert "Of the quota under a minute" in page
+    one = text(desk.get("/bulk/new?record=E-0").text)
+    assert "Type 1 to replay it" in one
+    assert "Replay 1 record " in one
     assert desk.read("/bulk/new?reason=exhausted")["records"] == 3
     assert "Nothing of that waits for a person" in desk.get("/bulk/new?reason=conflict").text
     assert "only what is not here" in desk.get("/bulk/new?record=E-unknown").text
