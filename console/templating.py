@@ -87,15 +87,15 @@ def _plain(name: object) -> str:
     return str(name).replace("_", " ")
 
 
-LONGEST_PART: Final = 24
-"""Characters that are kept on one line: what still fits beside its label on a telephone."""
+LONGEST_PART: Final = 20
+"""Characters that are kept on one line: what still fits on a telephone, in a heading too."""
 
 
 @pass_context
 def _parted(context: Context, value: object) -> Markup:
     """Write a record key or an address so that it breaks where it has parts, and not in one."""
-    text = str(_veiled(context, str(value)))
-    parts = [text] if len(text) < LONGEST_PART else re.findall(r"@?[^:@]+:?|[:@]", text)
+    text = value.unescape() if isinstance(value, Markup) else str(_veiled(context, str(value)))
+    parts = [text] if len(text) <= LONGEST_PART else re.findall(r"@?[^:@]+:?|[:@]", text)
     return Markup("<wbr>").join(map(_part, parts))
 
 

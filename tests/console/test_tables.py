@@ -52,5 +52,7 @@ def test_a_key_or_an_address_breaks_between_its_parts(text: str, parts: list[str
     assert re.split("<wbr>", re.sub(r"</?span[^>]*>", "", told)) == parts
 
 
-def test_a_part_stays_under_the_veil() -> None:
+def test_a_part_stays_under_the_veil_unless_it_is_known_to_be_a_key() -> None:
+    assert "1234567" not in written("{{ '1234567' | parted }}")
+    assert ">1&lt;234567<" in written("{{ '1<234567' | e | parted }}")
     assert "amara" not in written("{{ 'amara.okafor@school.example' | parted }}")
