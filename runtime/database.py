@@ -5,8 +5,10 @@ begins IMMEDIATE there: one writer at a time does what `FOR UPDATE SKIP LOCKED` 
 """
 
 import json
+import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +98,8 @@ class Database:
     @contextmanager
     def transaction(self) -> Generator[Connection]:
         """Open a transaction that may write; commits at the end, rolls back on any exception."""
-        with self.engine.begin() as connection:
+        turn = _turn(self.url.database) if self.is_sqlite else nullcontext()
+        with turn, self.engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -107,7 +110,7 @@ class Database:
         SQLite, which has none, all of the block is one transaction.
         """
         if self.is_sqlite:
-            with self.engine.begin() as connection:
+            with self.transaction() as connection:
                 yield connection
             return
         with self._autocommit.connect() as connection:
@@ -177,6 +180,27 @@ def _sqlite(url: URL) -> Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+@cache
+def _writer(_file: str | None) -> threading.RLock:
+    """The turn to write to a file, of the threads of this process.
+
+    SQLite lets a writer who finds another one sleep, longer each time, and look again: threads sleep
+    most of their time then, some of them long. Here the next one is woken. Other processes still sleep.
+    """
+    return threading.RLock()
+
+
+@contextmanager
+def _turn(file: str | None) -> Generator[None]:
+    writer = _writer(file)
+    mine = writer.acquire(timeout=BUSY_TIMEOUT_MS / 1000)
+    try:
+        yield  # whoever waited in vain asks SQLite, and is told so
+    finally:
+        if mine:
+            writer.release()
 
 
 def _make_folder(folder: Path) -> None:
