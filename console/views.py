@@ -14,6 +14,7 @@ from schema.days import LONDON
 from schema.fingerprint import Json
 from schema.record import Pending, Problem, Record
 from schema.states import ASLEEP, DEAD_LETTERS, Reason, RecordState
+from schema.words import several
 
 EVENTS = {
     "participant_linked": "linked to the API's record",
@@ -118,13 +119,23 @@ def deadline(moment: datetime) -> str:
     return f"end of {last.day} {last:%B %Y}"
 
 
+A_DAY_S = 86_400
+
+
 def ago(length: timedelta) -> str:
     """Write a length of time roughly: `12 s`, `3 min`, `2 h`, `4 days`."""
     total = max(0, int(length.total_seconds()))
-    for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
-        if total >= 2 * size or (total >= size and unit == "days"):
+    if total >= A_DAY_S:
+        return several(total // A_DAY_S, "day")
+    for size, unit in ((3_600, "h"), (60, "min")):
+        if total >= 2 * size:
             return f"{total // size} {unit}"
     return f"{total} s"
+
+
+def lag(seconds: float | None) -> str:
+    """Write how long ago something was, given in seconds; None: it never was."""
+    return "never" if seconds is None else f"{ago(timedelta(seconds=seconds))} ago"
 
 
 def verdict(record: Record, now: datetime) -> str:

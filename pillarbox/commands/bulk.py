@@ -42,6 +42,7 @@ from pillarbox.commands.common import (
     noun,
     opened,
     print_json,
+    print_list,
     print_table,
     settings,
     stdout,
@@ -359,7 +360,7 @@ def list_(
     if as_json:
         print_json([_json(found, database, *pair) for pair in zip(listed, far, strict=True)])
         return
-    print_table(
+    print_list(
         ("bulk", "what", "records", "done", "by", "begun (London)", "where it stands"),
         [
             (
@@ -420,7 +421,7 @@ def report(
     if as_json:
         print_json([bulks.item_json(item) for item in told])
         return
-    print_table(
+    print_list(
         ("id", "record", "what became of it", "what it says", "today"),
         [
             (

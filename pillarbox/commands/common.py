@@ -6,7 +6,8 @@ One idea: the help needs this too, so whatever takes long to load is loaded wher
 import getpass
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -27,6 +28,13 @@ NOTHING = 4
 PARTLY = 5
 ATTENTION = 6
 INTERRUPTED = 130
+
+GAP = 2
+"""Spaces between two columns."""
+
+NARROW = (20, 12, 8)
+"""To how many characters columns are cut, one after the other: a time stays whole as long as it can, and
+below the last a column says nothing any more."""
 
 UNWRAPPED = 1_000
 """Columns of a line that nobody looks at on a terminal."""
@@ -130,24 +138,59 @@ def say_error(sentence: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows under headings, aligned, without lines."""
-    stdout().print(table(columns, rows))
+    """Print rows under headings, aligned, without lines; what is long goes on below."""
+    stdout().print(_laid(columns, rows, [{"overflow": "fold"}] * len(columns)))
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> "Table":
-    """Lay rows out under headings, aligned, without lines."""
+def print_list(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a list, a row a line: on a terminal what is long is cut, elsewhere everything is whole."""
+    stdout().print(a_list(columns, rows))
+
+
+def a_list(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> "Table":
+    """Lay a list out as `print_list` prints it."""
+    if not sys.stdout.isatty():
+        return _laid(columns, rows, [{"overflow": "fold"}] * len(columns))
+    texts = [columns, *([_text(cell) for cell in row] for row in rows)]
+    natural = [max(len(row[place]) for row in texts) for place in range(len(columns))]
+    room = get_terminal_size().columns - GAP * (len(columns) - 1)
+    how = [
+        {"overflow": "ellipsis", "no_wrap": True, "width": width}
+        for width in _fitting(natural, room)
+    ]
+    return _laid(columns, rows, how)
+
+
+def _fitting(natural: Sequence[int], room: int) -> list[int]:
+    """Make columns narrower until they fit, from the right: what a row is about stands on the left."""
+    widths = list(natural)
+    for floor in NARROW:
+        for place in reversed(range(len(widths))):
+            over = sum(widths) - room
+            if over > 0 and widths[place] > floor:
+                widths[place] = max(floor, widths[place] - over)
+    return widths
+
+
+def _laid(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], how: Sequence[Mapping[str, Any]]
+) -> "Table":
     from rich.table import Table
 
     laid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        laid.add_column(column, overflow="fold")
+    for column, said in zip(columns, how, strict=True):
+        laid.add_column(column, **said)
     for row in rows:
-        laid.add_row(*("" if cell is None else _escaped(cell) for cell in row))
+        laid.add_row(*(_escaped(cell) for cell in row))
     return laid
 
 
+def _text(cell: object) -> str:
+    return "" if cell is None else str(cell)
+
+
 def _escaped(cell: object) -> str:
-    return str(cell).replace("[", r"\[")
+    return _text(cell).replace("[", r"\[")
 
 
 def nothing(sentence: str, *, as_json: bool, sought: bool = False) -> NoReturn:

@@ -22,7 +22,7 @@ from pillarbox.commands.common import (
     noun,
     opened,
     print_json,
-    print_table,
+    print_list,
     settings,
     stdout,
     wired,
@@ -151,7 +151,7 @@ def user_list(as_json: AsJson = False) -> None:
     if as_json:
         print_json([one.told() for one in listed])
         return
-    print_table(
+    print_list(
         ("name", "role", "shows names", "since (London)", "by", "password since"),
         [
             (
@@ -255,7 +255,7 @@ def token_list(as_json: AsJson = False) -> None:
     if as_json:
         print_json([one.told() for one in listed])
         return
-    print_table(
+    print_list(
         ("name", "role", "since (London)", "by", "last used"),
         [
             (one.name, one.role, london(one.made_at), one.made_by, london(one.used_at))

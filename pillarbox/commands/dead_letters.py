@@ -35,6 +35,7 @@ from pillarbox.commands.common import (
     noun,
     opened,
     print_json,
+    print_list,
     print_table,
     settings,
     stdout,
@@ -109,7 +110,7 @@ def groups(
     if as_json:
         print_json(found)
         return
-    print_table(
+    print_list(
         ("group", "how many", "people", "oldest (London)", "owner", "what it says"),
         [
             (
@@ -165,7 +166,7 @@ def list_(
     if as_json:
         print_json(told)
         return
-    print_table(
+    print_list(
         ("id", "record", "since (London)", "owner", "why", "what it says"),
         [
             (
@@ -497,7 +498,7 @@ def discarded(
     if as_json:
         print_json(told)
         return
-    print_table(
+    print_list(
         ("number", "record id", "when (London)", "who", "why", "what"),
         [
             (

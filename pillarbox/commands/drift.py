@@ -21,6 +21,7 @@ from pillarbox.commands.common import (
     noun,
     opened,
     print_json,
+    print_list,
     print_table,
     settings,
     stdout,
@@ -79,7 +80,7 @@ def drift_list(
     if as_json:
         print_json(listed)
         return
-    print_table(
+    print_list(
         ("id", "kind", "record", "there", "field", "ours", "theirs"),
         [
             (

@@ -23,6 +23,7 @@ from pillarbox.commands.common import (
     noun,
     opened,
     print_json,
+    print_list,
     print_table,
     settings,
     stdout,
@@ -68,7 +69,7 @@ def list_(
     if as_json:
         print_json([entry_json(entry) for entry in found])
         return
-    print_table(
+    print_list(
         ("id", "emitted (London)", "record of", "event", "state"),
         [
             (

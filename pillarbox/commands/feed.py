@@ -26,6 +26,7 @@ from pillarbox.commands.common import (
     noun,
     opened,
     print_json,
+    print_list,
     print_table,
     settings,
     stdout,
@@ -80,8 +81,8 @@ def feed_list(
     if as_json:
         print_json(found)
         return
-    print_table(
-        ("position", "when", "kind", "source", "there", "record", "what"),
+    print_list(
+        ("position", "when (London)", "kind", "source", "there", "record", "what"),
         [
             (
                 one["position"],

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy import Connection
 
-from console.views import ago, london
+from console.views import lag, london
 from inbox import booked, by_hand, checkpoints, mirror, overview
 from inbox.by_hand import Hand
 from inbox.overview import run_json
@@ -25,6 +25,7 @@ from pillarbox.commands.common import (
     noun,
     opened,
     print_json,
+    print_list,
     print_table,
     settings,
     stdout,
@@ -79,14 +80,14 @@ def list_(destination: Of = "default", as_json: AsJson = False) -> None:
     if as_json:
         print_json(told)
         return
-    print_table(
-        ("source", "state", "complete since", "next", "last run", "rows", "read in full"),
+    print_list(
+        ("source", "state", "complete since", "next (London)", "last run", "rows", "read in full"),
         [
             (
                 one["source"],
                 one["state"],
-                "" if one["watermark"] is None else ago(now - one["watermark"]) + " ago",
-                "" if one["next_poll_at"] is None else london(one["next_poll_at"]),
+                lag(one["lag_s"]),
+                london(one["next_poll_at"]),
                 _last(one["last_run"]),
                 "" if one["last_run"] is None else one["last_run"]["seen"],
                 ", ".join(one["full_sync"]["hours"]),
@@ -148,8 +149,19 @@ def runs_(
     if as_json:
         print_json([run_json(one) for one in found])
         return
-    print_table(
-        ("id", "source", "kind", "state", "since", "pages", "seen", "applied", "held", "reason"),
+    print_list(
+        (
+            "id",
+            "source",
+            "kind",
+            "state",
+            "since (London)",
+            "pages",
+            "seen",
+            "applied",
+            "held",
+            "reason",
+        ),
         [
             (
                 one.id,

@@ -20,6 +20,7 @@ from pillarbox.commands.common import (
     noun,
     opened,
     print_json,
+    print_list,
     print_table,
     settings,
     stdout,
@@ -78,7 +79,7 @@ def list_(
         print_json([stories.summary(one) for one in found])
         return
     now = clock_of(database).now()
-    print_table(
+    print_list(
         ("id", "record", "where it stands"),
         [(one.id, str(one.key), views.verdict(one, now)) for one in found],
     )

@@ -13,16 +13,16 @@ from rich.text import Text
 
 from console.site import Site
 from console.standing import gather
-from console.views import ago, london
+from console.views import ago, lag, london
 from pillarbox.commands.common import (
     ATTENTION,
     USAGE,
     AsJson,
     Stop,
+    a_list,
     print_json,
     settings,
     stdout,
-    table,
     wired,
 )
 from pillarbox.desk import site_of
@@ -135,18 +135,18 @@ def _reading(one: Mapping[str, Any]) -> list[Table]:
     read = [source for source in one["reading"]["sources"] if source["last_run"] is not None]
     if not read:
         return []
-    head = ("source", "state", "last complete", "next (London)", "last full sync (London)")
+    head = ("source", "state", "complete since", "next (London)", "last full sync (London)")
     rows = [
         (
             source["source"],
             source["state"],
-            _ago(source["lag_s"]),
+            lag(source["lag_s"]),
             london(source["next_poll_at"]),
             london(source["full_sync"]["began"]),
         )
         for source in read
     ]
-    return [table(head, rows)]
+    return [a_list(head, rows)]
 
 
 def _processes(processes: Sequence[Mapping[str, Any]]) -> Table | Text:
@@ -159,15 +159,11 @@ def _processes(processes: Sequence[Mapping[str, Any]]) -> Table | Text:
             one["host"],
             one["pid"],
             london(one["started_at"]),
-            ago_of(one["beat_s_ago"]) + " ago" + (", MISSING" if one["missing"] else ""),
+            lag(one["beat_s_ago"]) + (", MISSING" if one["missing"] else ""),
         )
         for one in processes
     ]
-    return table(head, rows)
-
-
-def _ago(length: float | None) -> str:
-    return "never" if length is None else ago_of(length) + " ago"
+    return a_list(head, rows)
 
 
 def ago_of(length: float) -> str:

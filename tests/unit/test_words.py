@@ -1,7 +1,10 @@
 """Numbers of things, as people read them."""
 
+from datetime import timedelta
+
 import pytest
 
+from console.views import ago
 from schema.words import length, several
 
 
@@ -31,3 +34,7 @@ def test_what_takes_no_s_is_given_whole() -> None:
 )
 def test_nothing_takes_no_minutes(minutes: float, written: str) -> None:
     assert length(minutes) == written
+
+
+def test_a_day_is_a_day() -> None:
+    assert [ago(timedelta(days=number)) for number in (1, 2)] == ["1 day", "2 days"]
