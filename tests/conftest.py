@@ -5,9 +5,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from sqlalchemy import event
 
 from runtime import migrations
 from runtime import redis as runtime_redis
@@ -64,6 +66,18 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session")
+def sqlite_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """One SQLite file for the session; `database` makes it anew. What was compiled for it is kept.
+
+    It never waits for the disk: none of those tests is about the power.
+    """
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('shared') / 'pillarbox.db'}")
+    event.listen(database.engine, "connect", _wait_for_no_disk)
+    yield database
+    database.close()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def backend(request: pytest.FixtureRequest) -> str:
     """Both databases, one after the other."""
@@ -78,11 +92,13 @@ def database(backend: str, request: pytest.FixtureRequest) -> Iterator[Database]
         _empty(shared)
         yield shared
         return
-    file: Path = request.getfixturevalue("tmp_path") / "pillarbox.db"
+    own: Database = request.getfixturevalue("sqlite_database")
+    own.engine.dispose()
+    file = Path(own.url.database or "")
+    for left in file.parent.iterdir():
+        left.unlink()
     shutil.copy(request.getfixturevalue("sqlite_template"), file)
-    own = Database(f"sqlite:///{file}")
     yield own
-    own.close()
 
 
 @pytest.fixture
@@ -135,6 +151,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         if name.startswith(OURS):
             monkeypatch.delenv(name)
     return monkeypatch
+
+
+def _wait_for_no_disk(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA synchronous=OFF")
 
 
 def _empty(database: Database) -> None:

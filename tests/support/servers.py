@@ -74,6 +74,10 @@ class PostgresServer:
                 sql.Identifier(name), sql.Identifier(template)
             )
         )
+        # No test lets this server die: what a commit says is on the disk need not be waited for.
+        self._execute(
+            sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name))
+        )
         self._made.append(name)
         return self.url_of(name)
 
