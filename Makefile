@@ -22,7 +22,7 @@ up: $(VENV)/ready  ## the same world, left running until Ctrl-C
 
 # What starts dozens of processes and counts what becomes of them has the machine to itself; the rest
 # runs two at a time, what takes longest first.
-ALONE := tests/faults tests/scale
+ALONE := tests/faults/test_kill_points.py tests/faults/test_worker.py tests/scale
 
 test: $(VENV)/ready  ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ALONE:%=--ignore=%)

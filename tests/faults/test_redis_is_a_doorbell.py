@@ -20,6 +20,8 @@ from tests.support.redis_proxy import Fate, FatefulRedis
 from tests.support.servers import NotHere, PostgresServer, RedisServer
 from tests.support.stage import CLAIMS, PEOPLE, RECORDS, REFUSED, End, Stage, waves
 
+pytestmark = pytest.mark.long
+
 BACK_S = 30.0
 """How soon after Redis is back work must move again."""
 
