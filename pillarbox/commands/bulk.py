@@ -36,6 +36,7 @@ from pillarbox.commands.common import (
     Stop,
     Yes,
     actor,
+    changing,
     chosen,
     confirmed,
     nothing,
@@ -44,6 +45,7 @@ from pillarbox.commands.common import (
     print_json,
     print_list,
     print_table,
+    say_done,
     settings,
     stdout,
 )
@@ -526,35 +528,20 @@ def _word(
     found = settings()
     database = opened(found)
     person = Person(actor=by or actor(), reason=reason, now=clock_of(database).now())
-    if dry_run:
-        _tried(database, lambda connection: deed(connection, person), as_json=as_json)
+    done = _done(database, lambda connection: deed(connection, person), dry_run=dry_run)
+    if not dry_run:
+        _after(found, database, done, wait=wait, as_json=as_json)
         return
-    done = _done(database, lambda connection: deed(connection, person))
-    _after(found, database, done, wait=wait, as_json=as_json)
-
-
-def _tried(database: Database, deed: Callable[[Connection], Bulk], *, as_json: bool) -> None:
-    """Say what would come of it, and undo it."""
-    now: list[Bulk] = []
-
-    def undone(connection: Connection) -> None:
-        with connection.begin_nested() as savepoint:
-            now.append(deed(connection))
-            savepoint.rollback()
-
-    _done(database, undone)
-    if as_json:
-        print_json({"id": now[0].id, "state": now[0].state, "dry_run": True})
-    else:
-        stdout().print(f"dry run: bulk {now[0].id} would be {bulks.STATES[now[0].state]}")
+    words = f"bulk {done.id} would be {bulks.STATES[done.state]}"
+    say_done(words, {"id": done.id, "state": done.state}, as_json=as_json, dry_run=True)
 
 
 Done = TypeVar("Done")
 
 
-def _done(database: Database, deed: Callable[[Connection], Done]) -> Done:
+def _done(database: Database, deed: Callable[[Connection], Done], *, dry_run: bool = False) -> Done:
     try:
-        with database.transaction() as connection:
+        with changing(database, dry_run=dry_run) as connection:
             return deed(connection)
     except (CountMoved, BulkUnderWay) as error:
         raise Stop(str(error), ATTENTION) from None

@@ -6,7 +6,8 @@ One idea: the help needs this too, so whatever takes long to load is loaded wher
 import getpass
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -15,6 +16,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from sqlalchemy import Connection
 
     from runtime.database import Database
     from runtime.settings import Destination, Settings
@@ -191,6 +193,30 @@ def _text(cell: object) -> str:
 
 def _escaped(cell: object) -> str:
     return _text(cell).replace("[", r"\[")
+
+
+class _NothingKept(Exception):
+    """Ends the transaction of a dry run."""
+
+
+@contextmanager
+def changing(database: "Database", *, dry_run: bool) -> Generator["Connection"]:
+    """Open the transaction of a person's word; of a dry run all is tried, and nothing is kept."""
+    try:
+        with database.transaction() as connection:
+            yield connection
+            if dry_run:
+                raise _NothingKept
+    except _NothingKept:
+        pass
+
+
+def say_done(words: str, told: Mapping[str, Any], *, as_json: bool, dry_run: bool) -> None:
+    """Say what was done, or would be: in words for people, as one object for programs."""
+    if as_json:
+        print_json({**told, "dry_run": dry_run})
+    else:
+        stdout().print(("dry run: " if dry_run else "") + words, markup=False)
 
 
 def nothing(sentence: str, *, as_json: bool, sought: bool = False) -> NoReturn:

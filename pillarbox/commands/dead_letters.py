@@ -30,6 +30,7 @@ from pillarbox.commands.common import (
     Stop,
     Yes,
     actor,
+    changing,
     chosen,
     nothing,
     noun,
@@ -37,6 +38,7 @@ from pillarbox.commands.common import (
     print_json,
     print_list,
     print_table,
+    say_done,
     settings,
     stdout,
 )
@@ -596,10 +598,8 @@ def _do(
     contract = _contracts(configured)[one.destination]
     person = Person(actor=by or actor(), reason=reason or "", now=clock_of(database).now())
     try:
-        with database.engine.connect() as connection, connection.begin() as transaction:
+        with changing(database, dry_run=dry_run) as connection:
             done = deed(connection, one.id, contract, person)
-            if dry_run:
-                transaction.rollback()
     except (NotAside, NotRestorable) as error:
         raise Stop(str(error), NOTHING) from None
     except Overtaken as error:
@@ -621,11 +621,8 @@ def _say(
     **more: Any,
 ) -> None:
     goes_on = not is_aside(after) if goes_on is None else goes_on
-    if as_json:
-        told = {"id": after.id, "key": str(after.key), "goes_on": goes_on, "comes_next": words}
-        print_json({**told, **more, "dry_run": dry_run})
-    else:
-        stdout().print(f"{'dry run: ' if dry_run else ''}{after.key}: {words}", markup=False)
+    told = {"id": after.id, "key": str(after.key), "goes_on": goes_on, "comes_next": words, **more}
+    say_done(f"{after.key}: {words}", told, as_json=as_json, dry_run=dry_run)
     if not goes_on:
         raise typer.Exit(ATTENTION)
 
@@ -642,7 +639,7 @@ def _speak(
     configured = settings()
     database = opened(configured)
     told: dict[str, Any] = {"actor": by or actor(), "now": clock_of(database).now()}
-    with database.engine.connect() as connection, connection.begin() as transaction:
+    with changing(database, dry_run=dry_run) as connection:
         if subject.isdecimal() or ":" in subject:
             one = _one(connection, subject)
             before = letters.said_of_letters(connection, [one.id]).get(one.id, Said())
@@ -650,13 +647,9 @@ def _speak(
         else:
             before = letters.said_of_groups(connection, destination, [subject]).get(subject, Said())
             letters.say_of_group(connection, destination, subject, _with(before, change), **told)
-        if dry_run:
-            transaction.rollback()
-    if as_json:
-        print_json({"subject": subject, **change, "dry_run": dry_run})
-        return
     [(name, value)] = change.items()
-    stdout().print(f"{'dry run: ' if dry_run else ''}{subject}: {name} {value or 'taken away'}")
+    words = f"{subject}: {name} {value or 'taken away'}"
+    say_done(words, {"subject": subject, **change}, as_json=as_json, dry_run=dry_run)
 
 
 def _with(before: Said, change: Mapping[str, str | None]) -> Said:

@@ -17,14 +17,15 @@ from pillarbox.commands.common import (
     Of,
     Stop,
     actor,
+    changing,
     nothing,
     noun,
     opened,
     print_json,
     print_list,
     print_table,
+    say_done,
     settings,
-    stdout,
 )
 from pillarbox.commands.sources import contract_of, sources
 from runtime.clock import clock_of
@@ -165,7 +166,7 @@ def drift_resolve(
         else DriftState.IGNORED
     )
     try:
-        with database.transaction() as connection:
+        with changing(database, dry_run=dry_run) as connection:
             resolving.resolve(
                 connection,
                 contract,
@@ -176,18 +177,7 @@ def drift_resolve(
                 now=clock_of(database).now(),
                 close=lambda open_, closed, at: entries.close(open_, closed, now=at),
             )
-            if dry_run:
-                raise _DryRun
-    except _DryRun:
-        pass
     except (InboxError, InvalidEvent) as error:
         raise Stop(str(error), USAGE) from None
-    if as_json:
-        print_json({"id": drift_id, "state": way.value, "dry_run": dry_run})
-        return
-    words = way.value.replace("_", " ")
-    stdout().print(("dry run: " if dry_run else "") + f"difference {drift_id}: {words}")
-
-
-class _DryRun(Exception):
-    """Ends the transaction of a dry run: all of it was tried, and none of it is kept."""
+    words = f"difference {drift_id}: {way.value.replace('_', ' ')}"
+    say_done(words, {"id": drift_id, "state": way.value}, as_json=as_json, dry_run=dry_run)

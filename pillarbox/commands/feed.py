@@ -22,14 +22,15 @@ from pillarbox.commands.common import (
     Of,
     Stop,
     actor,
+    changing,
     nothing,
     noun,
     opened,
     print_json,
     print_list,
     print_table,
+    say_done,
     settings,
-    stdout,
 )
 from pillarbox.commands.sources import SourceName
 from runtime.clock import clock_of
@@ -207,24 +208,13 @@ def feed_forget(
 Deed = Callable[[Connection, Word], Cursor | None]
 
 
-class _DryRun(Exception):
-    """Ends the transaction of a dry run: all of it was tried, and none of it is kept."""
-
-
 def _do(deed: Deed, words: str, reason: str, *, as_json: bool, dry_run: bool) -> None:
     database = opened(settings())
     word = Word(actor=actor(), reason=reason, now=clock_of(database).now())
-    cursor: Cursor | None = None
     try:
-        with database.transaction() as connection:
+        with changing(database, dry_run=dry_run) as connection:
             cursor = deed(connection, word)
-            if dry_run:
-                raise _DryRun
-    except _DryRun:
-        pass
     except NoSubscriber as error:
         raise Stop(str(error), NOTHING) from None
-    if as_json:
-        print_json({"cursor": None if cursor is None else str(cursor), "dry_run": dry_run})
-        return
-    stdout().print(("dry run: " if dry_run else "") + words, markup=False)
+    told = {"cursor": None if cursor is None else str(cursor)}
+    say_done(words, told, as_json=as_json, dry_run=dry_run)

@@ -20,6 +20,7 @@ from pillarbox.commands.common import (
     Of,
     Stop,
     actor,
+    changing,
     chosen,
     nothing,
     noun,
@@ -27,6 +28,7 @@ from pillarbox.commands.common import (
     print_json,
     print_list,
     print_table,
+    say_done,
     settings,
     stdout,
 )
@@ -340,11 +342,9 @@ def book(
         )
 
     _booking(source, destination, wish, dry_run=dry_run)
-    if as_json:
-        print_json({"dry_run": dry_run, "booked": [asdict(one) for one in fresh]})
-        return
     words = several(len(fresh), "window is", "windows are") + " booked, for "
-    stdout().print(("dry run: " if dry_run else "") + words + (source or "all sources"))
+    told = {"booked": [asdict(one) for one in fresh]}
+    say_done(words + (source or "all sources"), told, as_json=as_json, dry_run=dry_run)
 
 
 @polls.command()
@@ -365,19 +365,12 @@ def unbook(
         by_hand.unbook(connection, hand, hours, source=one, reason=reason)
 
     _booking(source, destination, wish, dry_run=dry_run)
-    if as_json:
-        print_json({"dry_run": dry_run, "source": source, "hours": hours})
-        return
-    stdout().print(
-        ("dry run: " if dry_run else "") + f"{hours} is given up for {source or 'all sources'}"
-    )
+    words = f"{hours} is given up for {source or 'all sources'}"
+    told = {"source": source, "hours": hours}
+    say_done(words, told, as_json=as_json, dry_run=dry_run)
 
 
 # what the commands share
-
-
-class _DryRun(Exception):
-    """Ends the transaction of a dry run: all of it was tried, and none of it is kept."""
 
 
 def _each(
@@ -389,12 +382,9 @@ def _each(
     wanted = chosen_sources(sources(found, destination, database), source)
     hand = _hand(found, destination, database)
     told: list[dict[str, Any]] = []
-
-    def ask(connection: Connection) -> None:
+    with changing(database, dry_run=dry_run) as connection:
         for one in wanted:
             told.append({"source": one.name, **wish(connection, hand, one)})
-
-    _committed(database, ask, dry_run=dry_run)
     return told
 
 
@@ -411,17 +401,8 @@ def _booking(
     known = sources(found, destination, database)
     one = None if source is None else chosen_sources(known, source)[0]
     hand = _hand(found, destination, database)
-    _committed(database, lambda connection: wish(connection, hand, one), dry_run=dry_run)
-
-
-def _committed(database: Database, ask: Callable[[Connection], None], *, dry_run: bool) -> None:
-    try:
-        with database.transaction() as connection:
-            ask(connection)
-            if dry_run:
-                raise _DryRun
-    except _DryRun:
-        pass
+    with changing(database, dry_run=dry_run) as connection:
+        wish(connection, hand, one)
 
 
 def _hand(found: Settings, destination: str, database: Database) -> Hand:
