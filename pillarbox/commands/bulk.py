@@ -327,10 +327,11 @@ def _show_plan(plan: Plan, told: dict[str, Any]) -> None:
             f"unchanged: {several(number, 'entry is', 'entries are')} {how.replace('_', ' ')}, nothing to do",
             markup=False,
         )
+    cost = "no calls"
+    if plan.calls:
+        cost = f"at most {several(plan.calls, 'call')}, {length(told['minutes'])} of the {plan.lane} lane"
     console.print(
-        f"{several(plan.number, 'record')}, at most {several(plan.calls, 'call')}, "
-        f"{length(told['minutes'])} of the {plan.lane} lane, from {london(plan.starts_at)}",
-        markup=False,
+        f"{several(plan.number, 'record')}, {cost}, from {london(plan.starts_at)}", markup=False
     )
 
 

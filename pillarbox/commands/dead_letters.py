@@ -219,6 +219,10 @@ def _ways(one: Record, told: Mapping[str, Any]) -> list[tuple[str, str]]:
         (f"{command} replay {one.id}", told["replay"]),
         (f"{command} replay {one.id} --override --reason … --actor …", told["override"]),
     ]
+    if told["unknown_there"]:
+        ways.append(
+            (f"{command} look {one.id}", "it is asked for there; what is then known decides")
+        )
     for event in told["corrects"][:1]:
         names = " ".join(f"{field['name']}=…" for field in event["fields"] if field["value"])
         ways.append(
@@ -565,7 +569,7 @@ def _changes(given: list[str]) -> dict[str, Any]:
 
 def _needed(reason: str | None) -> str:
     if not (reason and reason.strip()):
-        raise Stop("--reason is needed: say why, for the audit trail")
+        raise Stop("--reason is missing; say why in a few words, such as --reason 'wrong date'")
     return reason.strip()
 
 

@@ -42,7 +42,9 @@ def test_from_the_group_to_the_letter_to_the_correction_that_is_sent(
 
     id_ = str(record.id)
     why = ("--reason", "the school rang", "--as", "Ada")
-    assert desk("correct", id_, "reason=career-break").code == 2, "without a reason why"
+    unsaid = desk("correct", id_, "reason=career-break")
+    assert unsaid.code == 2
+    assert unsaid.err.startswith("error: --reason is missing; say why in a few words, such as")
     assert desk("correct", id_, "reason=holiday", *why).code == 2
     tried = desk("correct", id_, "reason=career-break", *why, "--dry-run", "--json")
     assert (tried.code, tried.json["diff"]) == (0, {"reason": ["parental-leave", "career-break"]})
@@ -139,7 +141,10 @@ def test_an_id_that_is_not_known_there_is_not_said_to_be_there(
     assert "There it is" not in told
     assert "not looked at yet" not in told
     assert run("records", "show", "E-1", "--json").json[0]["unknown_there"]
-    assert "it does not know this id" in desk("show", str(record.id)).out
+    shown = desk("show", str(record.id)).out
+    assert "it does not know this id" in shown
+    assert f"dead-letters look {record.id}" in shown
+    assert "1 record, no calls, from" in run("bulk", "replay", "--all", "--dry-run").out
 
 
 def test_a_letter_is_meant_by_its_key_too_and_what_means_none_or_several_is_said(
