@@ -180,8 +180,8 @@ def side_by_side(url: str, seconds: float) -> list[Line]:
     stop.set()
     for thread in threads:
         thread.join()
-    notifies = sum("NOTIFY" in text.upper() for text in statements.texts)
-    per_emit = len(statements.texts) / sum(emitted)
+    notifies = sum("NOTIFY" in text.upper() for text in statements.texts.elements())
+    per_emit = statements.texts.total() / sum(emitted)
     database.close()
     return [
         Line(name=f"waits for a lock seen in {looks} looks", value=waits, unit="", at_most=0),

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -125,7 +126,7 @@ class Statements:
     """Counts what the driver is asked to execute on an engine for PostgreSQL, and the commits."""
 
     def __init__(self, engine: Engine) -> None:
-        self.texts: list[str] = []
+        self.texts: Counter[str] = Counter()
         self.commits = 0
         psycopg.Cursor.execute = cast(Any, _noting)
         event.listen(engine, "checkout", self._checked_out)
@@ -140,7 +141,7 @@ class Statements:
 
     def take(self) -> tuple[int, int]:
         """Give the number of statements and of commits since the last time."""
-        found = len(self.texts), self.commits
+        found = self.texts.total(), self.commits
         self.texts.clear()
         self.commits = 0
         return found
@@ -151,9 +152,9 @@ _EXECUTE: Any = psycopg.Cursor.execute
 
 def _noting(cursor: psycopg.Cursor[Any], query: Any, *arguments: Any, **options: Any) -> Any:
     """Execute a statement, and note it where its connection is counted: on every kind of cursor."""
-    texts: list[str] | None = getattr(cursor.connection, "noted", None)
+    texts: Counter[str] | None = getattr(cursor.connection, "noted", None)
     if texts is not None:
-        texts.append(str(query))
+        texts[str(query)] += 1
     return _EXECUTE(cursor, query, *arguments, **options)
 
 
