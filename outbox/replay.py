@@ -168,8 +168,9 @@ def planned(
     """Plan a deed for every record of a selection; nothing is written, and memory stays flat."""
     around = surroundings(connection, destination, how.deed, contract, now)
     tally = _Tally()
+    any_newer = entries.any_new(connection, destination)
     for some in _chunks(connection, destination, chosen):
-        seen = with_newer(connection, destination, some, around)
+        seen = with_newer(connection, destination, some, around) if any_newer else around
         kin = store.kin_of(connection, some)
         for record in some:
             others = [other for other in kin[record.family] if other.id != record.id]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, literal_column, select
 
 from records.codec import WRITERS, from_row, to_row, written_anew
 from runtime.bulk import among, among_named, as_list, insert_many, update_many
@@ -74,9 +74,23 @@ def _lock_families(dialect: str) -> Prepared:
     return Prepared(_of_families(dialect).with_only_columns(record.c.id).with_for_update())
 
 
+_in_hand = record.alias("in_hand")
+
+
 @lru_cache
 def _read_others(dialect: str) -> Prepared:
-    return Prepared(_of_families(dialect).where(~among_named(dialect, record.c.id, "in_hand")))
+    return Prepared(
+        select(record)
+        .join(
+            _in_hand,
+            and_(
+                record.c.destination == _in_hand.c.destination,
+                record.c.family == _in_hand.c.family,
+                record.c.id != _in_hand.c.id,
+            ),
+        )
+        .where(among_named(dialect, _in_hand.c.id, "in_hand"))
+    )
 
 
 def of_families(
@@ -122,19 +136,17 @@ def of_family(
 def kin_of(connection: Connection, found: Sequence[Record]) -> dict[str, list[Record]]:
     """Read, by family, all records of the families of *found*; those in hand are not read again."""
     families: dict[str, list[Record]] = {}
-    if not found:
-        return families
     for one in found:
         families.setdefault(one.family, []).append(one)
+    read = {one.id for one in found}
     dialect = connection.dialect.name
-    values = {
-        "in_destination": found[0].destination,
-        "in_families": as_list(dialect, sorted(families)),
-        "in_hand": as_list(dialect, [one.id for one in found]),
-    }
-    for row in _read_others(dialect).rows(connection, values):
-        one = from_row(row)
-        families[one.family].append(one)
+    values = {"in_hand": as_list(dialect, sorted(read))}
+    rows = _read_others(dialect).rows(connection, values) if read else []
+    for row in rows:
+        if row[0] not in read:  # it comes once for each of its family that is in hand
+            read.add(row[0])
+            one = from_row(row)
+            families[one.family].append(one)
     for kin in families.values():
         kin.sort(key=lambda one: one.id)
     return families
