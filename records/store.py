@@ -136,13 +136,14 @@ def of_family(
 def kin_of(connection: Connection, found: Sequence[Record]) -> dict[str, list[Record]]:
     """Read, by family, all records of the families of *found*; those in hand are not read again."""
     families: dict[str, list[Record]] = {}
+    if not found:
+        return families
     for one in found:
         families.setdefault(one.family, []).append(one)
     read = {one.id for one in found}
     dialect = connection.dialect.name
     values = {"in_hand": as_list(dialect, sorted(read))}
-    rows = _read_others(dialect).rows(connection, values) if read else []
-    for row in rows:
+    for row in _read_others(dialect).rows(connection, values):
         if row[0] not in read:  # it comes once for each of its family that is in hand
             read.add(row[0])
             one = from_row(row)
