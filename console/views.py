@@ -423,4 +423,4 @@ def _aside(record: Record) -> str:
     detail = record.problem.detail
     if record.problem.field and record.problem.field not in detail:
         detail = f"{record.problem.field}: {detail}"
-    return f"{words} ({detail})" if words else detail
+    return f"{words} ({detail.removesuffix('.')})" if words else detail
