@@ -32,7 +32,7 @@ class Templates:
                 ]
             ),
             autoescape=True,
-            finalize=_veiled,
+            finalize=_written,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -56,8 +56,10 @@ class Templates:
 
 
 @pass_context
-def _veiled(context: Context, value: Any) -> Any:
+def _written(context: Context, value: Any) -> Any:
     """Give a value as who looks may read it; a template that does not know who looks shows nobody."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if not isinstance(value, str):
         return value
     over: Over = context.get("over") or CLOSED.over

@@ -56,3 +56,7 @@ def test_a_part_stays_under_the_veil_unless_it_is_known_to_be_a_key() -> None:
     assert "1234567" not in written("{{ '1234567' | parted }}")
     assert ">1&lt;234567<" in written("{{ '1<234567' | e | parted }}")
     assert "amara" not in written("{{ 'amara.okafor@school.example' | parted }}")
+
+
+def test_what_is_true_or_false_is_written_as_people_say_it() -> None:
+    assert written("{{ yes }}, {{ no }}, {{ one }}", yes=True, no=False, one=1) == "yes, no, 1"
