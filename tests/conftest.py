@@ -14,6 +14,7 @@ from sqlalchemy import event
 from runtime import migrations
 from runtime import redis as runtime_redis
 from runtime.database import Database
+from runtime.memory import collect_seldom
 from runtime.redis import Redis
 from tests.support.outbox import Outbox
 from tests.support.servers import (
@@ -34,6 +35,11 @@ settings.load_profile("ours")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long: begun last, it would run while another process has nothing to do."""
     items.sort(key=lambda one: one.get_closest_marker("long") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector leave what was loaded alone, as every process of ours that works for long does."""
+    collect_seldom()
 
 
 @pytest.fixture(scope="session")
