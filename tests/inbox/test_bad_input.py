@@ -151,4 +151,4 @@ def test_commands_show_what_is_held_and_why_and_what_the_run_says(
     assert (told["state"], told["applied"], told["stats_add_up"]) == ("complete", 99, True)
     assert told["held"] >= 1
     assert run("polls", "list", "--json").json["held_rows"] == 1
-    assert "see polls held" in run("polls", "list").out
+    assert "see `pillarbox polls held`" in run("polls", "list").out

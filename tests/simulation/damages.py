@@ -174,8 +174,8 @@ DAMAGES: Sequence[Damage] = (
         "lost rings not rung again",
         (
             "outbox.relay:Relay._rescue",
-            "found = store.lapsed(connection, now=now, limit=RESCUE_BATCH)",
-            "found = [one for one in store.lapsed(connection, now=now, limit=RESCUE_BATCH)"
+            "found = dispatching.lapsed(connection, now=now, limit=RESCUE_BATCH)",
+            "found = [one for one in dispatching.lapsed(connection, now=now, limit=RESCUE_BATCH)"
             " if one.state is RecordState.TAKEN]",
         ),
         needs="ring_lost",
