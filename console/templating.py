@@ -60,10 +60,12 @@ def _written(context: Context, value: Any) -> Any:
     """Give a value as who looks may read it; a template that does not know who looks shows nobody."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if not isinstance(value, str):
-        return value
+    return _veiled(context, value) if isinstance(value, str) else value
+
+
+def _veiled(context: Context, text: str) -> Any:
     over: Over = context.get("over") or CLOSED.over
-    return over(value)
+    return over(text)
 
 
 def _london(moment: datetime | None) -> Markup:
