@@ -345,7 +345,7 @@ def list_(
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=1_000)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List bulks, the newest first. Exits 4 when none is older.
+    """List bulks, the newest first. Exits 4 when there is none.
 
     Example: pillarbox bulk list
     """
@@ -358,7 +358,6 @@ def list_(
         nothing(
             "no bulk was begun yet; `pillarbox bulk replay` begins one",
             as_json=as_json,
-            sought=before is not None,
         )
     if as_json:
         print_json([_json(found, database, *pair) for pair in zip(listed, far, strict=True)])
@@ -420,7 +419,7 @@ def report(
     if as_csv:
         return
     if not told:
-        nothing("no record of this bulk matches", as_json=as_json, sought=True)
+        nothing("no record of this bulk matches", as_json=as_json)
     if as_json:
         print_json([bulks.item_json(item) for item in told])
         return

@@ -219,12 +219,12 @@ def say_done(words: str, told: Mapping[str, Any], *, as_json: bool, dry_run: boo
         stdout().print(("dry run: " if dry_run else "") + words, markup=False)
 
 
-def nothing(sentence: str, *, as_json: bool, sought: bool = False) -> NoReturn:
-    """End a list that is empty: calmly, and with a code of its own where what was *sought* is not there."""
+def nothing(sentence: str, *, as_json: bool) -> NoReturn:
+    """End a list that is empty: calmly, and with a code of its own."""
     if as_json:
         print_json([])
     (stderr() if as_json else stdout()).print(sentence, markup=False)
-    raise typer.Exit(NOTHING if sought else DONE)
+    raise typer.Exit(NOTHING)
 
 
 def confirmed(number: int, *, yes: bool, expect: int | None, asked: str) -> int:

@@ -108,7 +108,7 @@ def groups(
     with _Reading(destination) as desk:
         found = reading.groups(desk.connection, desk.chosen(words), desk.contract, desk.now)
     if not found:
-        nothing(NOBODY_WAITS, as_json=as_json, sought=bool(words))
+        nothing(NOBODY_WAITS, as_json=as_json)
     if as_json:
         print_json(found)
         return
@@ -164,7 +164,7 @@ def list_(
         aside = letters.listed(desk.connection, desk.chosen(words), after=place, limit=limit)
         told = reading.listed(desk.connection, aside, desk.contracts, desk.now)
     if not aside:
-        nothing(NOBODY_WAITS, as_json=as_json, sought=bool(words) or after > 0)
+        nothing(NOBODY_WAITS, as_json=as_json)
     if as_json:
         print_json(told)
         return
@@ -488,7 +488,7 @@ def discarded(
     limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=10_000)] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List what was discarded and can be restored, the latest first.
+    """List what was discarded and can be restored, the latest first. Exits 4 when there is nothing.
 
     Example: pillarbox dead-letters discarded --limit 20
     """
@@ -499,7 +499,6 @@ def discarded(
         nothing(
             "nothing was discarded; what is taken back would be here, to be restored",
             as_json=as_json,
-            sought=before is not None,
         )
     if as_json:
         print_json(told)

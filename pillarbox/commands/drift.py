@@ -76,7 +76,6 @@ def drift_list(
         nothing(
             "no difference is known; what a full sync finds unlike ours would be here",
             as_json=as_json,
-            sought=bool(kind or field or person) or state is not DriftState.OPEN,
         )
     if as_json:
         print_json(listed)

@@ -63,9 +63,9 @@ def list_(
             limit=limit,
         )
     if not found:
-        sought = bool(state or reason or event or source_id) or after > 0
-        words = "no entry matches" if sought else "the outbox is empty"
-        nothing(f"{words}; an emitted event would be here", as_json=as_json, sought=sought)
+        chosen = bool(state or reason or event or source_id) or after > 0
+        words = "no entry matches" if chosen else "the outbox is empty"
+        nothing(f"{words}; an emitted event would be here", as_json=as_json)
     if as_json:
         print_json([entry_json(entry) for entry in found])
         return

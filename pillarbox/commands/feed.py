@@ -77,7 +77,6 @@ def feed_list(
             f"nothing after position {after}; what changes there, and what becomes of local events, "
             "would be here",
             as_json=as_json,
-            sought=bool(source or kind) or after > 0,
         )
     if as_json:
         print_json(found)

@@ -146,7 +146,6 @@ def runs_(
         nothing(
             "nothing was read yet; each poll and full sync would be here",
             as_json=as_json,
-            sought=source is not None,
         )
     if as_json:
         print_json([run_json(one) for one in found])

@@ -73,7 +73,6 @@ def list_(
             else "no record is out of step; what waits, is in "
             "doubt or needs a person would be here",
             as_json=as_json,
-            sought=bool(state or search) or after > 0,
         )
     if as_json:
         print_json([stories.summary(one) for one in found])

@@ -87,7 +87,7 @@ EXIT_CODES = (
     ("1", "something unexpected; the traceback is on stderr"),
     ("2", "usage: an argument, a variable or an event is wrong; the sentence names it"),
     ("3", "a dependency cannot be reached: database, Redis, the API's address"),
-    ("4", "nothing matched what was sought; a list with nothing to list yet is no fault: 0"),
+    ("4", "nothing matched"),
     ("5", "partly done: some lines of a file were faulty"),
     (
         "6",

@@ -97,7 +97,7 @@ def test_what_is_ignored_is_not_reported_again(both: Both, command: Callable[...
     both.inbox.full("participants")
 
     assert both.inbox.drift() == []
-    assert command("drift", "list", "--json").json == []
+    assert command("drift", "list").code == 4
 
 
 def test_a_dry_run_resolves_nothing(both: Both, command: Callable[..., Ran]) -> None:

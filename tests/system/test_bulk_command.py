@@ -39,7 +39,7 @@ def test_a_dry_run_says_what_would_be_sent_and_changes_nothing(desk: Desk) -> No
         in run("bulk", "replay", "--all", "--dry-run").out
     )
     assert desk.outbox.records() == before
-    assert run("bulk", "list", "--json").json == []
+    assert run("bulk", "list").code == 4
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_what_is_not_said_rightly_is_not_done_and_says_why(
     told = run("bulk", *words)
 
     assert (told.code, says in told.err) == (code, True), told.err
-    assert run("bulk", "list", "--json").json == []
+    assert run("bulk", "list").code == 4
 
 
 def test_a_bulk_begins_with_its_number_and_is_followed_to_its_report(

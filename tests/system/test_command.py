@@ -486,7 +486,7 @@ def test_entries_as_json_have_stable_keys(story: Outbox) -> None:
     assert len(run("entries", "list", "--source-id", "E-2", "--json").json) == 1
 
 
-def test_what_was_sought_and_is_not_there_is_an_empty_list_and_a_code_of_its_own(
+def test_nothing_found_is_an_empty_list_and_a_code_of_its_own(
     database: Database,
 ) -> None:
     for arguments in (
@@ -517,9 +517,9 @@ def test_a_list_with_nothing_to_list_says_so_calmly(database: Database, words: s
     ran = run(*words.split())
     told = run(*words.split(), "--json")
 
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (4, "")
     assert re.search("would be here|begins one|makes one|names those", ran.out), "what would appear"
-    assert (told.code, told.json) == (0, [])
+    assert (told.code, told.json) == (4, [])
 
 
 def test_check_as_json_names_everything_it_looked_at(

@@ -98,7 +98,7 @@ def test_a_token_is_printed_once_and_listed_without_itself(here: str) -> None:
     assert re.fullmatch(r"pillarbox_[\w-]{43}\n", made.out)
     assert made.out.strip() not in run("console", "token", "list", "--json").out
     assert run("console", "token", "remove", "coaching-app").code == 0
-    assert run("console", "token", "list", "--json").json == []
+    assert run("console", "token", "list", "--json").code == 4
 
 
 @contextmanager
