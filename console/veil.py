@@ -18,8 +18,12 @@ from console.masking import PERSONAL, masked
 Over = Callable[[Any], Any]
 """Gives a document as somebody may read it."""
 
-_PART = r"[^\s@<>\"'(),;:\[\]{}|=]+"
-_LIKE_SOMEBODY: Final = re.compile(rf"{_PART}@{_PART}\.\w+|(?<![\w/:-])\d{{7}}(?![\w-])")
+_OF_ADDRESS = r"[^\s@<>\"'(),;:\[\]{}|=]"
+_LIKE_SOMEBODY: Final = re.compile(
+    # As long as a part of an address can be, and no longer: without an end, a long word is looked
+    # through anew from each of its letters, and a word that a stranger sends stops the process.
+    rf"{_OF_ADDRESS}{{1,64}}@{_OF_ADDRESS}{{1,255}}\.\w+|(?<![\w/:-])\d{{7}}(?![\w-])"
+)
 """An e-mail address, or a TRN: seven digits. After a colon, a dash or a slash such digits are a part of
 a record's key, or of an address of ours."""
 

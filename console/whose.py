@@ -21,8 +21,9 @@ from schema.console import Role
 from schema.keys import RecordKey
 from schema.record import Record
 
-_FULL_NAME: Final = re.compile(r"(?<!\w)(?=([A-ZÀ-Þ][\w'’-]+) ([A-ZÀ-Þ][\w'’-]+))")
-"""Two words side by side that are written as a name is."""
+_FULL_NAME: Final = re.compile(r"(?<!\w)(?=([A-ZÀ-Þ][\w'’-]{1,60}) ([A-ZÀ-Þ][\w'’-]{1,60}))")
+"""Two words side by side that are written as a name is. Longer ones are none, and to look through them
+from each of their letters would take for ever."""
 
 MOST_ASKED: Final = 40
 """Pairs of words of one page that are looked up: each takes a millisecond."""
