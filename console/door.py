@@ -216,7 +216,8 @@ def from_here(site: Site, request: Request) -> bool:
 
 def _sealed_form(visit: Visit) -> bool:
     given = visit.form.text("csrf") or visit.request.headers.get("x-csrf", "")
-    return bool(visit.who.secret) and hmac.compare_digest(given.encode(), visit.who.csrf.encode())
+    sent = given.encode(errors="replace")
+    return bool(visit.who.secret) and hmac.compare_digest(sent, visit.who.csrf.encode())
 
 
 def answers_to(site: Site, host: str) -> bool:
@@ -231,6 +232,12 @@ def parts_of(url: str) -> SplitResult:
         return urlsplit(url)
     except ValueError:
         return urlsplit("")
+
+
+def stays_here(path: str) -> bool:
+    """Say whether every browser takes a text for a path of this console, and for no other host."""
+    elsewhere = path.startswith("//") or parts_of(path).netloc
+    return path.startswith("/") and not elsewhere and "\\" not in path and path.isprintable()
 
 
 def write_down(visit: Visit, refused: Refusal) -> None:
@@ -272,7 +279,7 @@ def to_sign_in(visit: Visit) -> Response:
 def page_before(visit: Visit) -> str | None:
     """Give the page of this console that a form was sent from."""
     told = parts_of(visit.request.headers.get("referer", ""))
-    if told.netloc != visit.request.headers.get("host", "") or not told.path.startswith("/"):
+    if told.netloc != visit.request.headers.get("host", "") or not stays_here(told.path):
         return None
     return told.path + (f"?{told.query}" if told.query else "")
 

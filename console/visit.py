@@ -129,10 +129,10 @@ class Visit:
         A part of the path that does is the name of nothing: `NotThere`.
         """
         for name, text in self.request.path_params.items():
-            if "\0" in str(text):
+            if not _can_be_kept(str(text)):
                 raise NotThere(f"There is nothing with that {name} here.")
         for name, text in (*self.request.query_params.multi_items(), *self.form.as_typed().items()):
-            if "\0" in text:
+            if not _can_be_kept(text):
                 raise NotFilled(
                     f"What you gave as {name} holds a character that cannot be kept. Take it out.",
                     field=name,
@@ -170,3 +170,8 @@ class Visit:
         query = urlencode([*kept, *set_anew])
         path = self.request.url.path
         return f"{path}?{query}" if query else path
+
+
+def _can_be_kept(text: str) -> bool:
+    """Say whether a database keeps a text: no NUL, and no half of a pair, which is no character."""
+    return "\0" not in text and text == text.encode(errors="replace").decode()

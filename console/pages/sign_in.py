@@ -115,9 +115,7 @@ def reveal(visit: Visit) -> Response:
 
 def here_only(path: str) -> str:
     """Give a path of this console; anything that could lead elsewhere leads to the first page."""
-    elsewhere = path.startswith(("//", "/\\")) or door.parts_of(path).netloc
-    plain = path.startswith("/") and not elsewhere
-    return path if plain and path.isprintable() and "\\" not in path else "/"
+    return path if door.stays_here(path) else "/"
 
 
 def _known(name: str, stored: str | None) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select
 from starlette.requests import Request
@@ -20,7 +21,7 @@ from runtime.settings import Listening
 from schema.console import Role
 from schema.tables import audit
 from tests.support.clock import HandClock
-from tests.support.desk import Desk
+from tests.support.desk import ROOT, Desk
 
 CHEAP = Cost(log_n=4, r=1, p=1)
 SECRET = "correct horse battery"
@@ -168,6 +169,14 @@ def test_a_sign_in_leads_nowhere_else(desk: Desk, path: str) -> None:
     people(desk)
 
     assert sign_in(desk, "ada", next=path).headers["location"] == "/"
+
+
+@pytest.mark.parametrize("path", ["//evil.example", "/\\evil.example"])
+def test_a_form_that_was_not_accepted_leads_nowhere_else(desk: Desk, path: str) -> None:
+    answer = desk.post("/bulk/1/cancel", referer=f"{ROOT}{path}")
+
+    assert answer.status_code == 422
+    assert "location" not in answer.headers
 
 
 def test_a_session_id_that_was_planted_opens_nothing_and_is_not_kept(desk: Desk) -> None:
@@ -493,6 +502,20 @@ def test_numbers_and_texts_that_cannot_be_kept_are_the_askers_fault(desk: Desk) 
     assert (again.status_code, again.json()["field"]) == (422, "since")
     if desk.site.database.engine.dialect.name == "postgresql":  # SQLite keeps any text
         assert desk.get("/audit?actor=a%00b").status_code == 422
+
+
+def test_half_a_character_is_the_askers_fault(desk: Desk) -> None:
+    half = {"content-type": "multipart/form-data; boundary=X; charset=utf-7"}
+
+    def part(name: str, text: str) -> str:
+        return f'--X\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+
+    def sent(csrf: str, reason: str) -> httpx.Response:
+        body = part("csrf", csrf) + part("reason", reason) + "--X--\r\n"
+        return desk.send_raw("/bulk/1/cancel", half, body.encode())
+
+    assert sent("+2AA-", "why").status_code == 403
+    assert "cannot be kept" in sent(desk.csrf(), "+2AA-").text
 
 
 def test_a_viewer_reads_no_names_in_the_trail(desk: Desk) -> None:

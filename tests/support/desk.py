@@ -80,20 +80,29 @@ class Desk:
         sent = {"accept": accept, **({"origin": origin} if origin else {}), **_named(headers)}
         return self._send("POST", path, sent, data=sealed)
 
+    def send_raw(self, path: str, headers: Mapping[str, str], body: bytes) -> httpx.Response:
+        """Send a form that was written by hand, as no browser would."""
+        return self._send("POST", path, {"origin": ROOT, **headers}, content=body)
+
     def csrf(self) -> str:
         """Give the seal of this browser's forms, as a page carries it."""
         found = re.search(r'"X-CSRF": "([0-9a-f]+)"', self.get("/nowhere").text)
         return found[1] if found else ""
 
     def _send(
-        self, method: str, path: str, headers: Mapping[str, str], data: Any = None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        data: Any = None,
+        content: bytes | None = None,
     ) -> httpx.Response:
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(
                 self.app, client=(self.address, 40_000), raise_app_exceptions=False
             )
             async with httpx.AsyncClient(transport=transport, base_url=ROOT) as client:
-                return await client.request(method, path, headers=sent, data=data)
+                return await client.request(method, path, headers=sent, data=data, content=content)
 
         sent = {**headers, "cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items())}
         response = asyncio.run(send())
