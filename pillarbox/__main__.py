@@ -1,6 +1,7 @@
 """`python -m pillarbox`, and the console script."""
 
 import io
+import os
 import sys
 from importlib import import_module
 from typing import Annotated, Any
@@ -109,6 +110,7 @@ def _group(_version: Version = False) -> None:
 def main() -> None:
     """Run the command; every failure ends in one sentence and an exit code."""
     look_seldom()
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         # What a local system wrote may hold what no terminal prints; it must not end the command.
         if isinstance(stream, io.TextIOWrapper):
@@ -132,14 +134,27 @@ def main() -> None:
         sys.exit(ended)
 
 
+def _open_what_is_closed() -> None:
+    """Give what is printed somewhere to go where whoever started the command closed its output."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
 def _explained(error: Exception) -> int:
-    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import DataError, DBAPIError
 
     from console.errors import ConsoleProblem
     from gateway.errors import GatewayError
     from inbox.errors import InboxError
     from producers.errors import ProducerError
-    from runtime.errors import DatabaseAway, DatabaseBehind, RedisAway, RuntimeProblem
+    from runtime.errors import (
+        DatabaseAhead,
+        DatabaseAway,
+        DatabaseBehind,
+        RedisAway,
+        RuntimeProblem,
+    )
     from runtime.redis import RedisProblem
     from schema.events import InvalidEvent
 
@@ -147,7 +162,7 @@ def _explained(error: Exception) -> int:
         case Stop():
             say_error(str(error))
             return error.code
-        case DatabaseAway() | DatabaseBehind() | RedisAway() | RedisProblem():
+        case DatabaseAway() | DatabaseBehind() | DatabaseAhead() | RedisAway() | RedisProblem():
             say_error(str(error))
             return UNREACHABLE
         case (
@@ -159,6 +174,12 @@ def _explained(error: Exception) -> int:
             | InvalidEvent()
         ):
             say_error(str(error))
+            return USAGE
+        case OverflowError() | DataError() | UnicodeEncodeError():
+            say_error(
+                "what was typed holds a number that is too large, or what is no character; nothing "
+                "was done"
+            )
             return USAGE
         case DBAPIError():
             say_error(

@@ -4,6 +4,7 @@
     ├── InvalidSettings     a variable is wrong: correct it and start again
     ├── DatabaseAway        the database cannot be reached: wait, or correct DATABASE_URL
     ├── DatabaseBehind      the database lacks migrations: run `pillarbox db upgrade`
+    ├── DatabaseAhead       the database is of a newer version: run that one
     ├── RedisAway           Redis cannot be reached: wait, or correct REDIS_URL
     └── NotOurs             this database belongs to another destination: a person decides
 
@@ -25,6 +26,10 @@ class DatabaseAway(RuntimeProblem):
 
 class DatabaseBehind(RuntimeProblem):
     """The database is not migrated to this version."""
+
+
+class DatabaseAhead(RuntimeProblem):
+    """The database was migrated by a newer version than this one."""
 
 
 class RedisAway(RuntimeProblem):

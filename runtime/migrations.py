@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import inspect
 
 from runtime.database import Database
-from runtime.errors import DatabaseBehind
+from runtime.errors import DatabaseAhead, DatabaseBehind
 
 LOCK = 7_236_011
 """PostgreSQL advisory lock: two processes that upgrade at once do it one after the other."""
@@ -24,9 +24,11 @@ FOLLOWS = re.compile(r"""^down_revision = ["'](\w+)["']$""", re.MULTILINE)
 def upgrade(database: Database, *, to: str = "head") -> str:
     """Bring the database to the newest migration, all or nothing; gives its name.
 
-    *to* stops at an earlier one, as a database of an earlier version is.
+    *to* stops at an earlier one, as a database of an earlier version is. Raises `DatabaseAhead` where
+    a newer version was at it.
     """
-    if to == "head" and current(database) == head():
+    at = known(database)
+    if to == "head" and at == head():
         return head()
     from alembic import command
     from alembic.config import Config
@@ -50,19 +52,39 @@ def current(database: Database) -> str | None:
         return None if at is None else str(at)
 
 
+def known(database: Database) -> str | None:
+    """Give the same; raises `DatabaseAhead` where this version has no such migration."""
+    at = current(database)
+    if at is not None and at not in _names():
+        raise DatabaseAhead(
+            f"the database is at migration {at}, which this version does not know (its newest is "
+            f"{head()}); a newer version brought it there: run that one, or restore a backup"
+        )
+    return at
+
+
 @cache
 def head() -> str:
     """Give the newest migration: the one that no other comes after."""
-    texts = [file.read_text(encoding="utf-8") for file in (_folder() / "versions").glob("*.py")]
-    names = {found[1] for text in texts if (found := NAME.search(text))}
-    followed = {found[1] for text in texts if (found := FOLLOWS.search(text))}
-    [newest] = names - followed
+    followed = {found[1] for text in _texts() if (found := FOLLOWS.search(text))}
+    [newest] = _names() - followed
     return newest
 
 
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(found[1] for text in _texts() if (found := NAME.search(text)))
+
+
+@cache
+def _texts() -> tuple[str, ...]:
+    files = (_folder() / "versions").glob("*.py")
+    return tuple(file.read_text(encoding="utf-8") for file in files)
+
+
 def require(database: Database) -> None:
-    """Raise `DatabaseBehind`, with the cure, unless the database is at the newest migration."""
-    at = current(database)
+    """Raise `DatabaseBehind` or `DatabaseAhead`, with the cure, unless it is at the newest migration."""
+    at = known(database)
     if at == head():
         return
     if at is None:

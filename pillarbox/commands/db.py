@@ -22,7 +22,7 @@ def upgrade(as_json: AsJson = False, dry_run: DryRun = False) -> None:
     """
     database = Database(settings().database_url)
     database.check()
-    before = migrations.current(database)
+    before = migrations.known(database)
     after = migrations.head() if dry_run else migrations.upgrade(database)
     if as_json:
         print_json(

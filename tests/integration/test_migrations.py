@@ -13,7 +13,7 @@ from sqlalchemy import Connection, inspect, text
 
 from runtime import migrations
 from runtime.database import Database
-from runtime.errors import DatabaseBehind
+from runtime.errors import DatabaseAhead, DatabaseBehind
 from schema.all_tables import metadata
 from tests.support.servers import PostgresServer
 
@@ -192,7 +192,19 @@ def test_a_database_that_lacks_migrations_is_refused_with_the_cure(empty: Databa
 
     migrations.upgrade(empty)
     with empty.transaction() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = 'older'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0013'"))
 
-    with pytest.raises(DatabaseBehind, match="at migration older and this version needs"):
+    with pytest.raises(DatabaseBehind, match="at migration 0013 and this version needs"):
         migrations.require(empty)
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(empty: Database) -> None:
+    migrations.upgrade(empty)
+    with empty.transaction() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    for refused in (migrations.require, migrations.upgrade):
+        with pytest.raises(DatabaseAhead, match="9999, which this version does not know"):
+            refused(empty)
+
+    assert migrations.current(empty) == "9999"

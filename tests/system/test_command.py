@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from sqlalchemy import bindparam, update
 
 from outbox import entries, gates
 from outbox.standing import Gate
+from pillarbox.__main__ import main
 from runtime.audit import of_subject
 from runtime.database import Database
 from runtime.processes import Beat, beat
@@ -723,3 +725,42 @@ def test_the_version_is_said() -> None:
 
 def test_a_role_that_no_process_has_is_a_wrong_use() -> None:
     assert run("check", "--role", "foo").code == 2
+
+
+# what is typed, and where it goes
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("bulk", "show", "9" * 19),
+        ("entries", "list", "--after", "9" * 19),
+        ("records", "show", "\udcff"),
+        ("dead-letters", "list", "--group", "\udcff"),
+    ],
+    ids=["an id", "a place in a list", "a key", "a group"],
+)
+def test_what_no_database_keeps_is_a_sentence_and_no_traceback(
+    database: Database, typed: tuple[str, ...]
+) -> None:
+    ran = run(*typed)
+
+    assert ran.code == 2
+    assert ran.err.count("\n") == 1
+    assert "a number that is too large, or what is no character" in ran.err
+
+
+def test_a_command_whose_output_was_closed_does_its_work(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as closed:
+        closed.setattr(
+            "sys.argv", ["pillarbox", "emit", "participant_resumed", "--source-id", "E-1"]
+        )
+        closed.setattr("sys.stdout", None)
+        closed.setattr("sys.stderr", None)
+        main()
+        sys.stdout.close()
+        sys.stderr.close()
+
+    assert sources(database) == ["E-1"]
