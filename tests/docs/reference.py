@@ -86,7 +86,11 @@ EXIT_CODES = (
     ("0", "done"),
     ("1", "something unexpected; the traceback is on stderr"),
     ("2", "usage: an argument, a variable or an event is wrong; the sentence names it"),
-    ("3", "a dependency cannot be reached: database, Redis, the API's address"),
+    (
+        "3",
+        "a dependency cannot be reached: database, Redis, the API's address; or the database is not at this "
+        "version",
+    ),
     ("4", "nothing matched"),
     ("5", "partly done: some lines of a file were faulty"),
     (
