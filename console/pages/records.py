@@ -51,7 +51,7 @@ def show_search(visit: Visit) -> Response:
         q=what,
         state=state,
         states=[(one.value, one.value.replace("_", " ")) for one in RecordState],
-        many=Count(stories.MOST_FOUND, len(told) >= stories.MOST_FOUND) if what else None,
+        many=Count(len(told), len(told) >= stories.MOST_FOUND) if what else None,
         query=urlencode({name: value for name, value in (("q", what), ("state", state)) if value}),
     )
 

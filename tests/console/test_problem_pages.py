@@ -159,6 +159,7 @@ def test_somebody_is_found_by_whatever_is_known_of_him(
     [found] = desk.read(f"/people?q={what}")
     assert (found["key"], found["name"], found["trn"]) == ("enrolment:E-1", "Jane Smith", "1234567")
     assert "In step" in found["verdict"]
+    assert "1 found" in desk.get(f"/people?q={what}").text
     page = desk.get(f"/people/{found['id']}").text
     assert "first read from participants" in page
     assert "there" in page
