@@ -243,6 +243,16 @@ def test_evidence_is_checked_by_cohort_role_and_type(
     assert passed == [evidence for evidence in EVERY_EVIDENCE if evidence in allowed]
 
 
+def test_the_evidence_that_would_be_right_is_named_in_a_sentence() -> None:
+    held = plan(
+        a_declaration("started", pending=a_claim(evidence_held="one-term")), a_parent("2024")
+    )
+
+    assert isinstance(held, Hold)
+    assert held.detail.startswith("must be one of ")
+    assert held.detail.endswith(" for started")
+
+
 @pytest.mark.parametrize(
     "parent",
     [

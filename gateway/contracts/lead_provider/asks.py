@@ -190,7 +190,7 @@ def _move_of(state: Mapping[str, str]) -> tuple[Ask, ...]:
 def _wrong_reason(status: str) -> str:
     if status == ACTIVE:
         return "has no meaning for an active participant; leave it out"
-    return f"must for {status} be one of {', '.join(_REASONS[status])}"
+    return f"must be one of {', '.join(_REASONS[status])} for {status}"
 
 
 def _expected_of(state: Mapping[str, str]) -> tuple[Ask, ...]:

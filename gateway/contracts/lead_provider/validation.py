@@ -146,7 +146,7 @@ def _check_evidence(record: Record, course: str | None, cohort: int | None) -> H
     if any(choice is None or evidence in choice for choice in allowed):
         return None
     choices = sorted(set[str]().union(*(choice or () for choice in allowed)))
-    return invalid("evidence_held", f"must for {part} be one of {', '.join(choices)}")
+    return invalid("evidence_held", f"must be one of {', '.join(choices)} for {part}")
 
 
 def _check_withdrawal(record: Record, parent: Record | None) -> Hold | None:
