@@ -188,6 +188,8 @@ def _laid(
 
 
 def _text(cell: object) -> str:
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
     return "" if cell is None else str(cell)
 
 

@@ -31,6 +31,7 @@ from pillarbox.commands.common import (
     print_table,
     say_done,
     settings,
+    stdout,
 )
 from pillarbox.commands.sources import SourceName
 from runtime.clock import clock_of
@@ -96,6 +97,8 @@ def feed_list(
             for one in found
         ],
     )
+    if len(found) == limit:
+        stdout().print(f"more: --after {found[-1]['position']}")
 
 
 @feed_app.command("subscribers")

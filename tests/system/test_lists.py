@@ -35,3 +35,9 @@ def test_off_a_terminal_everything_is_whole(capsys: pytest.CaptureFixture[str]) 
     common.print_list(HEAD, [(1, "enrolment:E-1042", "word " * 150)])
 
     assert capsys.readouterr().out.split().count("word") == 150
+
+
+def test_true_and_false_are_written_as_yes_and_no(capsys: pytest.CaptureFixture[str]) -> None:
+    common.print_table(("funded", "gone"), [(True, False)])
+
+    assert capsys.readouterr().out.split() == ["funded", "gone", "yes", "no"]

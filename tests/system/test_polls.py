@@ -250,6 +250,7 @@ def test_the_feed_is_read_from_a_position_on(polled: Polled, command: Callable[.
     assert [one["position"] for one in all_of_it] == list(range(1, polled.end() + 1))
     assert [one["position"] for one in later] == [6, 7]
     assert command("feed", "list", "--after", "100000").code == 4
+    assert "more: --after 2" in command("feed", "list", "--limit", "2").out
     assert "Okafor" not in command("feed", "list").out  # names of fields, no values
 
 
