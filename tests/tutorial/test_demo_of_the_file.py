@@ -61,6 +61,18 @@ def test_nine_in_ten_events_cost_no_call_and_none_is_refused_by_the_limiter(
         assert told[reason] > 20, reason
 
 
+def test_the_totals_are_those_on_the_page(ran: tuple[dict[str, Any], Path]) -> None:
+    told, _ = ran
+    page = (FILE.parent / "README.md").read_text()
+    totals = page[page.index("Totals\n") : page.index("refused by the limiter")]
+
+    for reason in ("delivered", "unchanged", "superseded", "net_zero", "noted"):
+        name = reason.replace("_", " ")
+        assert f"      {name:<18}{told[reason]}\n" in totals
+    assert f"      {'waiting for you':<18}{told['dead']}\n" in totals
+    assert f"   {'calls':<21}{told['calls']} " in totals
+
+
 def test_each_story_ends_as_it_is_told(ran: tuple[dict[str, Any], Path]) -> None:
     engine = create_engine(f"sqlite:///{ran[1]}")
     with engine.connect() as connection:
