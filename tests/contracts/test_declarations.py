@@ -244,9 +244,7 @@ def test_evidence_is_checked_by_cohort_role_and_type(
 
 
 def test_the_evidence_that_would_be_right_is_named_in_a_sentence() -> None:
-    held = plan(
-        a_declaration("started", pending=a_claim(evidence_held="one-term")), a_parent("2024")
-    )
+    held = plan(a_declaration("started", pending=a_claim(evidence_held=ONE_TERM)), a_parent("2025"))
 
     assert isinstance(held, Hold)
     assert held.detail.startswith("must be one of ")
