@@ -16,7 +16,7 @@ from gateway.registry import contract_named
 from inbox import feed, mirror, words
 from inbox.mirror import Mirrored
 from outbox import attempts, bindings, entries
-from records import store
+from records import links, store
 from records.codec import problem_json
 from records.signature import unknown_there
 from runtime.audit import of_subject
@@ -25,7 +25,7 @@ from schema.fingerprint import Json
 from schema.keys import RecordKey
 from schema.plans import Call
 from schema.record import Record
-from schema.states import ASLEEP, RecordState
+from schema.states import ASLEEP, Reason, RecordState
 
 MOST_FOUND = 50
 """Hits of one search. Who gets that many has not said whom he means."""
@@ -215,7 +215,7 @@ def tell(
     told: dict[str, Any] = {
         **summary(one),
         "verdict": views.verdict(one, now),
-        "next": views.next_step(one, contract),
+        "next": _next_step(connection, one, contract),
         "unknown_there": unknown_there(one),
         "waited_for_by": [str(other.key) for other in family if other.waits_for == str(one.key)],
         "family": [
@@ -230,6 +230,16 @@ def tell(
     if story:
         told["story"] = _story(connection, one, contract, now)
     return told
+
+
+def _next_step(connection: Connection, one: Record, contract: Contract | None) -> str | None:
+    """Say what a person can do; of two records on one person, which is the other."""
+    advised = views.next_step(one, contract)
+    if one.reason is not Reason.SAME_PERSON_TWICE:
+        return advised
+    found = links.holder(connection, one)
+    other = None if found is None else store.by_id(connection, found)
+    return advised if other is None else f"{advised} The other is {other.key}."
 
 
 def _story(

@@ -272,6 +272,7 @@ def entry_line(event: str, payload: Mapping[str, Any]) -> str:
     parts = [
         str(payload[name])
         for name in (
+            *(("participant_id",) if event == "participant_linked" else ()),
             "declaration_type",
             "reason",
             "schedule_identifier",

@@ -5,8 +5,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
+from records.fold import LINK
 from runtime.bulk import insert_many
-from schema.keys import RemoteId
+from schema.keys import RecordId, RemoteId
 from schema.record import Record
 from schema.tables import mapping
 
@@ -25,6 +26,19 @@ def link(
     }
     if insert_many(connection, mapping, [row], returning="record_id"):
         return True
+    return _holder(connection, one, remote_id, role) == one.id
+
+
+def holder(connection: Connection, one: Record) -> RecordId | None:
+    """Give the record that has the remote thing which this one still asks to be."""
+    asked = one.pending.get(LINK)
+    if asked is None or not isinstance(asked.value, list):
+        return None
+    remote_id, role = asked.value
+    return _holder(connection, one, str(remote_id), "" if role is None else str(role))
+
+
+def _holder(connection: Connection, one: Record, remote_id: str, role: str) -> RecordId | None:
     found = connection.execute(
         select(mapping.c.record_id).where(
             mapping.c.destination == one.destination,
@@ -33,7 +47,7 @@ def link(
             mapping.c.role == role,
         )
     )
-    return found.scalar_one_or_none() == one.id
+    return found.scalar_one_or_none()
 
 
 def link_all(connection: Connection, links: Sequence[Record], now: datetime) -> list[Record]:

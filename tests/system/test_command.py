@@ -343,6 +343,19 @@ def test_explain_as_json_has_stable_keys(story: Outbox) -> None:
     }
 
 
+def test_explain_names_the_other_of_two_records_on_one_person(database: Database) -> None:
+    outbox = Outbox(database)
+    outbox.link("E-1")
+    outbox.link("E-2")
+    outbox.emit(ParticipantDeferred(source_id="E-2", reason="other"))
+    outbox.run()
+
+    told = run("records", "explain", "E-2").out
+
+    assert "link the other. The other is enrolment:E-1." in told
+    assert f"linked to the API's record ({PERSON})" in told
+
+
 def test_for_people_explain_begins_with_one_sentence(story: Outbox) -> None:
     lines = run("records", "explain", "E-1").out.splitlines()
 
