@@ -187,7 +187,7 @@ def act(
     deed: Callable[[Connection], Done],
     *,
     to: str | Callable[[Done], str],
-    said: str | Callable[[Done], str],
+    said: str | Callable[[Done], str | flash.Said],
     again: Callable[[Problem], Response] | None = None,
     told: Callable[[Done], Any] | None = None,
 ) -> Response:
@@ -216,10 +216,12 @@ def confirmed(visit: Visit, number: int) -> None:
         )
 
 
-def lead_on(visit: Visit, to: str, *, said: str | None = None) -> Response:
+def lead_on(visit: Visit, to: str, *, said: str | flash.Said | None = None) -> Response:
     """Redirect to a page of this console after a POST; the page shows what is said."""
     response = RedirectResponse(to, status_code=303)
-    if said:
+    if isinstance(said, flash.Said):
+        flash.leave(visit, response, said.text, problem=said.problem, field=said.field)
+    elif said:
         flash.leave(visit, response, said)
     return response
 

@@ -293,6 +293,8 @@ class Foretold:
 
     replay: str
     override: str
+    overridable: bool
+    """Whether an override does anything at all."""
     request: Mapping[str, Any] | None
 
 
@@ -303,6 +305,10 @@ def foretell(record: Record, kin: Sequence[Record], contract: Contract, now: dat
     try:
         forced = decide(overridden(record, contract, now).record, freed, contract, now)
     except NotForOverride as error:
-        return Foretold(replay=in_words(again), override=f"nothing: {error}", request=None)
+        return Foretold(
+            replay=in_words(again), override=f"nothing: {error}", overridable=False, request=None
+        )
     request = forced.call.request.as_json() if isinstance(forced, Go) else None
-    return Foretold(replay=in_words(again), override=in_words(forced), request=request)
+    return Foretold(
+        replay=in_words(again), override=in_words(forced), overridable=True, request=request
+    )

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from console import csv, forms, letters, whose
+from console import csv, flash, forms, letters, whose
 from console.chosen import REASONS, WORDS, chosen
 from console.counting import counted
 from console.errors import NotThere
@@ -303,10 +303,10 @@ def _by_words(visit: Visit, way: Way, *, reason: str, back: str = "") -> Respons
     )
 
 
-def _comes_next(done: Replay) -> str:
+def _comes_next(done: Replay) -> flash.Said:
     if done.goes_on:
-        return f"It goes on. What comes next: {in_words(done.decision)}."
-    return f"Nothing was changed: it {in_words(done.decision)}."
+        return flash.Said(text=f"It goes on. What comes next: {in_words(done.decision)}.")
+    return flash.Said(text=f"Nothing was changed: it {in_words(done.decision)}.", problem=True)
 
 
 def _done(visit: Visit, deed: Callable[[Connection, int, Contract], Any], said: str) -> Response:

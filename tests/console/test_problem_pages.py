@@ -9,7 +9,7 @@ from outbox import discarding
 from runtime.database import Database
 from schema.events import RecordSnapshot
 from schema.outcomes import Blame, Refusal, Refused
-from schema.states import RecordState
+from schema.states import Reason, RecordState
 from schema.tables import discarded
 from tests.console.test_door import people, sign_in
 from tests.desk.test_deeds import REFUSED, do, in_conflict, refused
@@ -111,6 +111,24 @@ def test_every_word_of_the_desk_has_its_button(known: Outbox, desk: Desk) -> Non
     sent = desk.post(f"/problems/{conflict.id}/send-ours", seen, accept="application/json")
     assert sent.status_code == 200
     assert known.record().state is RecordState.WAITING
+
+
+def test_a_word_that_would_do_nothing_is_not_offered_and_not_called_done(
+    known: Outbox, desk: Desk
+) -> None:
+    impossible = {"declaration_type": "retained-2", "evidence_held": "one-term-induction"}
+    known.emit(declared().model_copy(update=impossible))
+    known.run()
+    claim = known.record(part="retained-2")
+    assert claim.reason is Reason.INVALID_HERE
+
+    letter = desk.get(f"/problems/{claim.id}").text
+    assert f'action="/problems/{claim.id}/override"' not in letter
+    assert "nothing: correct the data" in letter
+    desk.post(f"/problems/{claim.id}/replay", {"seen": claim.revision})
+    after = desk.get(f"/problems/{claim.id}").text
+    assert "That was not done" in after
+    assert "Nothing was changed: it stays aside" in after
 
 
 def test_lists_keep_their_filters_in_the_address_and_come_as_files(
