@@ -61,7 +61,7 @@ def status(
     if as_json:
         print_json(told)
     else:
-        for part in _parts(told):
+        for part in _parts(told, embedded=site.settings.embedded):
             stdout().print(part)
     if check and told["attention"]:
         raise typer.Exit(ATTENTION)
@@ -69,19 +69,20 @@ def status(
 
 def _watch(site: Site) -> None:
     console = Console(highlight=False)
+    embedded = site.settings.embedded
     with Live(console=console, screen=console.is_terminal, auto_refresh=False) as live:
         while True:
-            live.update(Group(*_parts(gather(site))), refresh=True)
+            live.update(Group(*_parts(gather(site), embedded=embedded)), refresh=True)
             time.sleep(LOOK_EVERY_S)
 
 
-def _parts(told: Mapping[str, Any]) -> list[Table | Text]:
+def _parts(told: Mapping[str, Any], *, embedded: bool) -> list[Table | Text]:
     """Lay everything out, one part under the other: what needs somebody first."""
     parts: list[Table | Text] = [
         Text(f"! {one['line']}\n    {one['runbook']}") for one in told["alerts"]
     ] or [Text("nothing needs attention")]
     for one in told["destinations"]:
-        parts += [_heading(one), _numbers(one), *_reading(one)]
+        parts += [_heading(one), _numbers(one, embedded=embedded), *_reading(one)]
     parts.append(_processes(told["processes"]))
     late = sum(one["progress"].get("late_settles_total", 0) for one in told["processes"])
     if late:
@@ -97,7 +98,7 @@ def _heading(one: Mapping[str, Any]) -> Text:
     return Text(f"{one['destination']}   {one['url'] or one['bound_to'] or 'no URL set'}", "bold")
 
 
-def _numbers(one: Mapping[str, Any]) -> Text:
+def _numbers(one: Mapping[str, Any], *, embedded: bool) -> Text:
     oldest, more = one["oldest_waiting_s"], one["more_than"]
     lines = {
         "oldest waiting": "nothing waits" if oldest is None else ago_of(oldest),
@@ -107,11 +108,14 @@ def _numbers(one: Mapping[str, Any]) -> Text:
         "calls": f"{_counted(one['calls'], 'none yet')}   (writes and look-ups, each for a record)",
         "last hour": _lately(one["last_hour"]),
         "last day": _lately(one["last_day"]),
-        "quota": _quota(one["quota"]),
+        "quota": _QUOTA_ELSEWHERE if embedded else _quota(one["quota"]),
         "writes": one["held"] or "may leave",
         "gate": ", ".join(f"{gate['state']}: {gate['detail']}" for gate in one["gates"]) or "open",
     }
     return Text("\n".join(f"  {name:<17}{line}" for name, line in lines.items()))
+
+
+_QUOTA_ELSEWHERE = "counted inside `pillarbox up`, and shown on its pages (REDIS_URL is not set)"
 
 
 def _quota(quota: Mapping[str, Any] | None) -> str:

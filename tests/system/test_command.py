@@ -310,6 +310,17 @@ def test_status_says_that_nothing_needs_somebody(database: Database) -> None:
     assert run("status").out.splitlines()[0] == "nothing needs attention"
 
 
+def test_status_shows_no_count_of_calls_that_another_process_keeps_to_itself(
+    story: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REDIS_URL", raising=False)
+
+    told = run("status").out
+
+    assert "counted inside `pillarbox up`" in told
+    assert "0 of 1000" not in told
+
+
 def test_status_check_asks_for_attention(story: Outbox) -> None:
     assert run("status").code == 0
     assert run("status", "--check").code == 6
