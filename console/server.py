@@ -13,6 +13,7 @@ from typing import Final
 import uvicorn
 
 from console.app import build
+from console.connection import LONGEST_HEAD, Connection
 from console.errors import NotOpen
 from console.site import Site
 
@@ -38,6 +39,8 @@ class Serving:
         self._server = uvicorn.Server(
             uvicorn.Config(
                 build(site),
+                http=Connection,
+                h11_max_incomplete_event_size=LONGEST_HEAD,
                 log_config=None,
                 access_log=False,
                 # Whoever sends X-Forwarded-For from this machine would else be somebody else.
