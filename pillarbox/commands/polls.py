@@ -82,7 +82,7 @@ def list_(destination: Of = "default", as_json: AsJson = False) -> None:
     if as_json:
         print_json(told)
         return
-    print_list(
+    print_table(
         ("source", "state", "complete since", "next (London)", "last run", "rows", "read in full"),
         [
             (

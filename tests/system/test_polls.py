@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,19 @@ def test_polls_list_says_where_each_source_stands(command: Callable[..., Ran]) -
     assert {one["source"] for one in told["sources"]} >= {"participants", "declarations"}
     assert all(one["last_run"]["stats_add_up"] for one in told["sources"])
     assert "participants" in command("polls", "list").out
+
+
+def test_no_time_of_the_list_is_cut_on_a_narrow_terminal(
+    command: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("tests.support.command.StringIO", Terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    assert "…" not in command("polls", "list").out
 
 
 def test_a_full_sync_says_first_what_it_costs(command: Callable[..., Ran]) -> None:
