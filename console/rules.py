@@ -16,6 +16,7 @@ from inbox.checkpoints import Run
 from runtime.settings import Destination, Settings, written
 from schema.hours import Booking
 from schema.inbox import RunKind, RunState, Trigger
+from schema.words import several
 
 FULL_EVERY = timedelta(days=5)
 """The longest that two full syncs a week may lie apart, with a night to make a missed one up."""
@@ -227,7 +228,9 @@ def _two_windows(facts: Facts) -> Verdict:
 def _spread(facts: Facts) -> Verdict:
     minutes = [one.opened_at.minute for one in facts.polls]
     if len(minutes) < ENOUGH_POLLS:
-        return _unknown(f"{len(minutes)} polls began so far; {ENOUGH_POLLS} say something")
+        return _unknown(
+            f"{several(len(minutes), 'poll')} began so far; {ENOUGH_POLLS} say something"
+        )
     different = len(set(minutes))
     on_the_hour = sum(minute == 0 for minute in minutes)
     return _met(
@@ -314,7 +317,9 @@ def _no_gate(reason: str, words: str) -> Callable[[Facts], Verdict]:
         if shut:
             return _met(False, f"{words} since {shut[0]['since']}: {shut[0]['detail']}")
         failed = facts.told["last_day"]["failed"]
-        return _met(True, f"not now; {failed} requests of the last day failed and were tried again")
+        return _met(
+            True, f"calls go on; {several(failed, 'request')} of the last day failed and went again"
+        )
 
     return check
 

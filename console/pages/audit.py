@@ -82,6 +82,8 @@ def _changes(
 def _text(value: Any) -> str:
     if value is None:
         return "nothing"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

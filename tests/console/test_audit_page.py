@@ -18,6 +18,20 @@ def test_the_audit_page_tells_who_did_what_to_whom_and_why(desk: Desk) -> None:
     assert "schedule" in text
 
 
+def test_the_audit_page_writes_true_and_false_as_yes_and_no(desk: Desk) -> None:
+    with desk.site.database.transaction() as connection:
+        audit.write_down(
+            connection,
+            actor="ines",
+            action="poll_asked_for",
+            subject="default/participants",
+            now=desk.site.clock.now(),
+            after={"everything": False},
+        )
+
+    assert "<del>nothing</del> <ins>no</ins>" in desk.get("/audit").text
+
+
 def test_filters_of_the_audit_page_live_in_its_address(desk: Desk) -> None:
     wrote(desk, actor="ines", subject="enrolment:E-1")
     wrote(desk, actor="omar", subject="enrolment:E-2")

@@ -32,6 +32,10 @@ def text(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
 
+def test_the_first_plan_is_not_called_another(desk: Desk) -> None:
+    assert ">Plan one<" in desk.get("/bulk").text
+
+
 def begun(desk: Desk, query: str = "", **fields: str) -> str:
     """Begin a bulk of all three; gives its address."""
     answer = desk.post(f"/bulk{query}", {"number": "3", **fields})
