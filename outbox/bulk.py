@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    not_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from outbox import selection
@@ -28,7 +39,7 @@ from schema.hours import Booking, opens
 from schema.keys import RecordId
 from schema.record import Record
 from schema.states import Lane, RecordState
-from schema.tables import bulk, bulk_item, record
+from schema.tables import bulk, bulk_item, discarded, record
 
 _ACTIVE = [state.value for state in sorted(ACTIVE)]
 
@@ -302,10 +313,13 @@ def moving(connection: Connection, bulk_id: int) -> int:
     return connection.execute(query).scalar_one()
 
 
-def at_rest(connection: Connection, bulk_id: int) -> list[Record]:
-    """Read the records that were put on their way and are with no worker now."""
+def at_rest(connection: Connection, bulk_id: int) -> list[tuple[Record, bool]]:
+    """Read the records that were put on their way and are with no worker now.
+
+    With each, whether a person has meanwhile dropped what was wanted of it.
+    """
     query = (
-        select(record)
+        select(*record.c, _DROPPED_SINCE.label("dropped"))
         .join(bulk_item, bulk_item.c.record_id == record.c.id)
         .where(
             bulk_item.c.bulk_id == bulk_id,
@@ -313,7 +327,20 @@ def at_rest(connection: Connection, bulk_id: int) -> list[Record]:
             record.c.state.not_in([RecordState.DISPATCHED.value, RecordState.TAKEN.value]),
         )
     )
-    return [from_row(row) for row in connection.execute(query).all()]
+    rows = [tuple(row) for row in connection.execute(query).all()]
+    return [(from_row(row[:-1]), bool(row[-1])) for row in rows]
+
+
+_DROPPED_SINCE: ColumnElement[bool] = (
+    select(discarded.c.id)
+    .where(
+        discarded.c.record_id == bulk_item.c.record_id,
+        discarded.c.restored_at.is_(None),
+        discarded.c.at >= bulk_item.c.at,
+    )
+    .correlate(bulk_item)
+    .exists()
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,17 +377,12 @@ def tried(connection: Connection, one: Bulk) -> None:
 def ended(connection: Connection, one: Bulk, state: BulkState, person: Person, action: str) -> Bulk:
     """End a bulk, and keep with it what became of its records.
 
-    What waited then, and is in step by now, was accepted after all.
+    What waited then, and has come to its end by now, is written down as it ended.
     """
-    in_step = select(record.c.id).where(
-        record.c.id == bulk_item.c.record_id, record.c.state == RecordState.IN_STEP.value
-    )
-    after_all = (
-        bulk_item.c.bulk_id == one.id,
-        bulk_item.c.result == Result.WAITS.value,
-        in_step.exists(),
-    )
-    connection.execute(update(bulk_item).where(*after_all).values(result=Result.SENT.value))
+    for became, so in _AFTER_ALL.items():
+        waited = (bulk_item.c.bulk_id == one.id, bulk_item.c.result == Result.WAITS.value)
+        found_so = select(record.c.id).where(record.c.id == bulk_item.c.record_id, so).exists()
+        connection.execute(update(bulk_item).where(*waited, found_so).values(result=became.value))
     found = _counted(connection, one)
     tally = {
         "left": found.left + found.spared,
@@ -371,6 +393,13 @@ def ended(connection: Connection, one: Bulk, state: BulkState, person: Person, a
     over = _read(connection, one.id)
     _audit(connection, over, person, action, before=one)
     return over
+
+
+_AFTER_ALL: Mapping[Result, ColumnElement[bool]] = {
+    Result.DISCARDED: and_(record.c.state == RecordState.IN_STEP.value, _DROPPED_SINCE),
+    Result.SENT: and_(record.c.state == RecordState.IN_STEP.value, not_(_DROPPED_SINCE)),
+    Result.ASIDE: record.c.state.in_([RecordState.DEAD.value, RecordState.HELD.value]),
+}
 
 
 # what people read

@@ -128,8 +128,13 @@ class BulkRound:
         return _Batch(connection, one, ids, around)
 
 
-def come_to_rest(record: Record) -> tuple[Result, str] | None:
-    """Say what became of a record that was put on its way; None while it still is. Pure."""
+def come_to_rest(record: Record, *, dropped: bool) -> tuple[Result, str] | None:
+    """Say what became of a record that was put on its way; None while it still is. Pure.
+
+    *dropped*: a person has meanwhile taken back what was wanted of it.
+    """
+    if record.state is RecordState.IN_STEP and dropped:
+        return Result.DISCARDED, "somebody took back meanwhile what was asked for"
     if record.state is RecordState.IN_STEP:
         return Result.SENT, "in step"
     if is_aside(record):
@@ -146,8 +151,8 @@ def come_to_rest(record: Record) -> tuple[Result, str] | None:
 def _hear(connection: Connection, one: Bulk, now: datetime) -> int:
     """Write down what became of those on their way; gives how many came to their end."""
     ends: list[End] = []
-    for record in bulk.at_rest(connection, one.id):
-        rest = come_to_rest(record)
+    for record, dropped in bulk.at_rest(connection, one.id):
+        rest = come_to_rest(record, dropped=dropped)
         if rest is not None:
             ends.append(End(record_id=record.id, result=rest[0], detail=rest[1]))
     bulk.note(connection, one.id, ends, now)

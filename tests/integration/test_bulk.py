@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from outbox import bulk_round, dead_letters, replay
-from outbox.discarding import restore
+from outbox.discarding import discard, restore
 from outbox.errors import BulkUnderWay, CountMoved, NotThatBulk
 from outbox.replay import How
 from outbox.selection import Entries, Selection
@@ -258,6 +258,44 @@ def test_many_are_discarded_with_one_reason_and_each_can_be_restored(outbox: Out
         restore(connection, outbox.record("E-0").id, outbox.contract, person=desk.person("Bob"))
     outbox.run()
     assert outbox.api.writes == ["defer"]
+
+
+def test_what_somebody_discards_meanwhile_is_not_told_as_accepted(outbox: Outbox) -> None:
+    desk = Desk(outbox, crowd=2)
+    one = desk.start(2, how=AT_ONCE)
+    outbox.api.then(REFUSED)
+    desk.round.run_once()
+    outbox.round()
+    outbox.deliver()
+
+    (dead,) = (record for record in outbox.records() if is_aside(record))
+    with outbox.database.transaction() as connection:
+        discard(connection, dead.id, outbox.contract, person=desk.person("Dan"))
+    desk.run()
+
+    assert desk.progress(one).results == {Result.SENT: 1, Result.DISCARDED: 1}
+
+
+def test_what_was_on_its_way_when_cancelled_is_told_as_it_ended(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_round, "ON_THE_WAY", 3)
+    desk = Desk(outbox, crowd=5)
+    one = desk.start(5, how=AT_ONCE)
+    desk.round.run_once()
+    desk.cancel(one)
+    outbox.api.then(REFUSED, REFUSED)
+    outbox.round()
+    outbox.deliver()
+
+    _, dropped = (each for each in outbox.records() if each.reason is Reason.REFUSED)
+    with outbox.database.transaction() as connection:
+        discard(connection, dropped.id, outbox.contract, person=desk.person("Dan"))
+    desk.resume(one)
+    desk.run()
+
+    assert desk.now(one).state is BulkState.DONE
+    assert desk.progress(one).results == {Result.SENT: 3, Result.DISCARDED: 1, Result.ASIDE: 1}
 
 
 # try one first
