@@ -295,7 +295,12 @@ def attempt_line(attempt: Mapping[str, Any]) -> str:
     status = "" if attempt["status"] is None else f" {attempt['status']}"
     detail = f": {attempt['detail']}" if attempt["detail"] else ""
     then = THEN.get(attempt["outcome"], "")
-    return f"{line} →{status} {attempt['outcome'].replace('_', ' ')}{detail}{then}"
+    return f"{line} →{status} {outcome_word(request['method'], attempt['outcome'])}{detail}{then}"
+
+
+def outcome_word(method: str, outcome: str) -> str:
+    """Say how a call ended: a look delivers nothing, it is a read."""
+    return "read" if (method, outcome) == ("GET", "delivered") else _plain(outcome)
 
 
 THEN = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from console.views import CLOSED, entry_line, london, news_line
+from console.views import CLOSED, entry_line, london, news_line, outcome_word
 from inbox import feed
 from runtime.database import Database
 from schema.inbox import News
@@ -106,7 +106,7 @@ class Watcher:
                 "worker",
                 f"{self._named(row.source_id)}: {row.request['method']} "
                 f"{_short(row.request['path'])} → {status} "
-                f"{row.outcome.replace('_', ' ')}{detail}",
+                f"{outcome_word(row.request['method'], row.outcome)}{detail}",
             )
 
     def _ends(self, connection: Connection) -> None:

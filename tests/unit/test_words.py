@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from console.views import ago
+from console.views import ago, outcome_word
 from schema.words import length, several
 
 
@@ -38,3 +38,15 @@ def test_nothing_takes_no_minutes(minutes: float, written: str) -> None:
 
 def test_a_day_is_a_day() -> None:
     assert [ago(timedelta(days=number)) for number in (1, 2)] == ["1 day", "2 days"]
+
+
+@pytest.mark.parametrize(
+    ("method", "outcome", "written"),
+    [
+        ("GET", "delivered", "read"),
+        ("PUT", "delivered", "delivered"),
+        ("GET", "in_doubt", "in doubt"),
+    ],
+)
+def test_a_look_delivers_nothing(method: str, outcome: str, written: str) -> None:
+    assert outcome_word(method, outcome) == written
