@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, select, update
 
 from console.errors import NotFilled, NotThere
 from runtime import audit
@@ -96,8 +96,20 @@ def by_name(connection: Connection, name: str) -> Account | None:
 
 def password_of(connection: Connection, name: str) -> str | None:
     """Give the hash of an account's password; None where there is no account, or no password."""
-    query = select(console_account.c.password).where(console_account.c.name == name.lower())
-    return connection.execute(query).scalar_one_or_none()
+    return connection.execute(_password(name)).scalar_one_or_none()
+
+
+def still_has(connection: Connection, name: str, password: str | None) -> bool:
+    """Say whether that still is the hash of an account's password, and keep it so until the end.
+
+    To look at a password takes a while, in which it may be changed, or the account removed.
+    """
+    stored = connection.execute(_password(name).with_for_update()).scalar_one_or_none()
+    return stored is not None and stored == password
+
+
+def _password(name: str) -> Select[str | None]:
+    return select(console_account.c.password).where(console_account.c.name == name.lower())
 
 
 def add(
@@ -182,12 +194,13 @@ def set_password(
 ) -> None:
     """Set a password, given as its hash; every session of the account ends."""
     account = _there(connection, name)
-    _end_sessions(connection, account.name)
     connection.execute(
         update(console_account)
         .where(console_account.c.name == account.name)
         .values(password=password, password_at=now)
     )
+    # After the account's row is held: who is being let in with the old one is let in before, or not at all.
+    _end_sessions(connection, account.name)
     _write_down(connection, "password_changed", account.name, actor, now)
 
 

@@ -52,14 +52,17 @@ def sign_in(visit: Visit) -> Response:
         door.turned_away(visit.site, _known(name, stored), "sign-in", Why.THROTTLE, visit.now)
         wait = ago(shut - visit.now)
         return show(visit, Problem(sentence=f"Too many tries. Try again in {wait}.", field="name"))
-    if not passwords.matches(password, stored):
+    let_in = _let_in(visit, name, address, stored) if passwords.matches(password, stored) else None
+    if let_in is None:
         door.turned_away(visit.site, _known(name, stored), "sign-in", Why.PASSWORD, visit.now)
         return show(visit, Problem(sentence=WRONG, field="password"))
-    return _let_in(visit, name, address)
+    return let_in
 
 
-def _let_in(visit: Visit, name: str, address: str) -> Response:
+def _let_in(visit: Visit, name: str, address: str, stored: str | None) -> Response | None:
     with visit.site.database.transaction() as connection:
+        if not accounts.still_has(connection, name, stored):
+            return None
         sessions.succeeded(connection, name, address)
         if visit.who.session is not None:
             sessions.end(connection, visit.who.session)

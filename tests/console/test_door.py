@@ -191,6 +191,29 @@ def test_a_session_id_that_was_planted_opens_nothing_and_is_not_kept(desk: Desk)
     assert desk.get("/audit").status_code == 303
 
 
+@pytest.mark.parametrize("deed", ["changed", "removed"])
+def test_a_password_that_is_changed_while_it_is_looked_at_opens_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, deed: str
+) -> None:
+    people(desk)
+    matches = passwords.matches
+
+    def meanwhile(password: str, stored: str | None) -> bool:
+        with desk.site.database.transaction() as connection:
+            now = desk.site.clock.now()
+            if deed == "removed":
+                accounts.remove(connection, "vic", actor="ada", now=now)
+            else:
+                fresh = passwords.hashed("another long one", cost=CHEAP)
+                accounts.set_password(connection, "vic", fresh, actor="ada", now=now)
+        return matches(password, stored)
+
+    monkeypatch.setattr(passwords, "matches", meanwhile)
+
+    assert sign_in(desk, "vic").status_code == 422
+    assert "pillarbox" not in desk.cookies
+
+
 def test_a_session_ends_when_nobody_used_it(desk: Desk, clock: HandClock) -> None:
     people(desk)
     sign_in(desk, "ada")
