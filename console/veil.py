@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final, cast
+from unicodedata import normalize
 
 from markupsafe import Markup
 
@@ -27,7 +28,7 @@ _LIKE_SOMEBODY: Final = re.compile(
 """An e-mail address, or a TRN: seven digits. After a colon, a dash or a slash such digits are a part of
 a record's key, or of an address of ours."""
 
-_TOLD_TRN: Final = re.compile(r"(?i:\btrn\W{1,3}|\breference.number\W{1,3})(\d{7})(?!\w)")
+_TOLD_TRN: Final = re.compile(r"(?i:\btrn\W{0,3}|\breference.number\W{1,3})(\d{7})(?!\w)")
 
 _QUOTED: Final = re.compile(
     r"(?<!\w)(?P<quote>[\"“‘'`])(?P<name>[A-ZÀ-Þ][\w.’'-]+(?: [A-ZÀ-Þ][\w.’'-]*)*)(?=[\"”’'`])"
@@ -60,13 +61,13 @@ class Veil:
 
     def hide(self, values: Iterable[str]) -> None:
         """Hide these names, numbers and addresses wherever they stand, also part by part."""
-        fresh = {one for one in values if len(one) >= SHORTEST} - self._hidden
+        fresh = {_composed(one) for one in values if len(one) >= SHORTEST} - self._hidden
         if fresh:
             self._hidden |= fresh
             parts = _parts(self._hidden)
             self._names = _any_of([form for one in parts for form in _written(one)])
-            whole = [r"\s+".join(map(re.escape, one.split())) for one in self._hidden]
-            self._names_in_sentences = _any_of([*whole, *map(re.escape, parts)], re.IGNORECASE)
+            whole = [r"\s+".join(map(_pattern, one.split())) for one in self._hidden]
+            self._names_in_sentences = _any_of([*whole, *map(_pattern, parts)], re.IGNORECASE)
 
     def show(self, values: Iterable[str]) -> None:
         """Leave these addresses and numbers, whose owner was revealed."""
@@ -91,6 +92,7 @@ class Veil:
         """Give a sentence without anybody in it. An address of this console is none."""
         if text.startswith("/") and not any(one.isspace() for one in text):
             return text
+        text = _composed(text)
         names = self._names_in_sentences if " " in text else self._names
         if names is not None:
             text = names.sub(_dotted, text)
@@ -128,7 +130,17 @@ def _parts(values: Iterable[str]) -> list[str]:
 
 
 def _written(word: str) -> list[str]:
-    return [re.escape(one) for one in {word, word.upper(), word.capitalize()}]
+    return [_pattern(one) for one in {word, word.upper(), word.capitalize()}]
+
+
+def _pattern(word: str) -> str:
+    """Find a word with either apostrophe: people type one, and the API has the other."""
+    return re.sub("['’]", "['’]", re.escape(word))
+
+
+def _composed(text: str) -> str:
+    """Write each letter with its accent as one character; some computers send two."""
+    return text if text.isascii() else normalize("NFC", text)
 
 
 def _any_of(patterns: Sequence[str], flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str] | None:

@@ -30,6 +30,9 @@ def veil() -> Veil:
         ("Dyke-O'Shea", "D•••"),
         ("ask ines@other.example now", "ask i•••@other.example now"),
         ("write to <will@home.example>.", "write to <w•••@home.example>."),
+        ("Will van Dyke-O’Shea left", "W••• v••• D••• left"),
+        ("Dyke-O’Shea", "D•••"),
+        ("TRN7654321 is taken", "TRN•••21 is taken"),
         ("number 7654321 is taken", "number •••21 is taken"),
         ("TRN:7654321 is taken", "TRN:•••21 is taken"),
         ("the name 'Ada Lovelace' is taken", "the name 'A••• L•••' is taken"),
@@ -38,6 +41,12 @@ def veil() -> Veil:
 )
 def test_whoever_is_named_in_a_sentence_is_hidden(veil: Veil, text: str, seen: str) -> None:
     assert veil.text(text) == seen
+
+
+def test_an_accent_may_be_a_character_of_its_own(veil: Veil) -> None:
+    veil.hide(["Zo\u00eb Mu\u0308ller"])
+
+    assert veil.text("Zoe\u0308 M\u00fcller left") == "Z••• M••• left"
 
 
 @pytest.mark.parametrize(
