@@ -18,6 +18,9 @@ from console.veil import CLOSED, Over
 STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """What makes a formula of a cell in one spreadsheet or another."""
 
+UNSEEN: Final = " \v\f\x00\x85\u00a0\u2007\u200b\u2028\u2029\u202f\u3000\ufeff"
+"""What may be lost on the way to a spreadsheet, so that the next character begins the cell."""
+
 
 def answer(
     name: str, head: Sequence[str], rows: Iterable[Sequence[object]], *, over: Over = CLOSED.over
@@ -54,4 +57,5 @@ def cell(value: object) -> str:
     text = str(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return text
-    return f"'{text}" if text.lstrip(" ").startswith(STARTS) else text
+    begins = text.startswith(STARTS) or text.lstrip(UNSEEN).startswith(STARTS)
+    return f"'{text}" if begins else text

@@ -12,7 +12,20 @@ CHEAP = Cost(log_n=4, r=1, p=1)
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+44 20", "-1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "＝1+1", '=HYPERLINK("x")']
+    "text",
+    [
+        "=1+1",
+        "+44 20",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "  =1",
+        "＝1+1",
+        '=HYPERLINK("x")',
+        "\u00a0=1",
+        "\ufeff=1",
+    ],
 )
 def test_a_cell_that_a_spreadsheet_would_compute_is_text(text: str) -> None:
     assert csv.cell(text) == f"'{text}"
