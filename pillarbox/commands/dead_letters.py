@@ -675,7 +675,9 @@ def _one(connection: Connection, which: str) -> Record:
 
 
 def _found(connection: Connection, which: str) -> Sequence[Record]:
-    if not (which.isdecimal() and len(which) <= LONGEST_ID):
+    # An id of ours begins with no nought: 007 is somebody's own number, and must not mean our seventh.
+    is_id = which.isascii() and which.isdecimal() and not which.startswith("0")
+    if not is_id or len(which) > LONGEST_ID:
         return stories.named(connection, which)
     one = store.by_id(connection, int(which))
     return [] if one is None else [one]

@@ -168,3 +168,15 @@ def test_a_letter_is_meant_by_its_key_too_and_what_means_none_or_several_is_said
     assert several.code == 2
     assert f"enrolment:E-1 ({record.id})" in several.err
     assert "declaration:E-1:started:1" in several.err
+
+
+@pytest.mark.parametrize("zeros", ["0{}", "000{}"])
+def test_a_number_with_noughts_before_it_is_no_id_of_ours(
+    known: Outbox, desk: Callable[..., Ran], zeros: str
+) -> None:
+    record = refused(known)
+
+    ran = desk("discard", zeros.format(record.id), "--reason", "a mistake")
+
+    assert ran.code == 4
+    assert known.record() == record
