@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import typer
 
 from console import health
+from console.views import london
 from outbox import bindings
 from outbox.rebind import held_words
 from pillarbox.commands.common import (
@@ -198,7 +199,7 @@ def _writes(wiring: Wiring, one: Destination) -> str:
         held = held_words(connection, one.name, wiring.clock.now())
     if stands is None or held is not None:
         return held or "none yet; it is not bound"
-    return f"may leave since {stands.live_since:%Y-%m-%d %H:%M} UTC, by {stands.live_by}"
+    return f"may leave since {london(stands.live_since)}, by {stands.live_by}"
 
 
 def _role(wiring: Wiring, role: Role) -> str:

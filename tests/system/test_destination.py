@@ -1,5 +1,6 @@
 """`pillarbox destination`: what would be sent is listed and confirmed before anything may be."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,9 @@ def test_what_is_here_is_live_from_the_start(
 
     assert shown()["writes"] == "allowed"
     assert shown()["live_by"] == "an address on this computer"
+    assert re.search(
+        r"may leave since \d\d \w{3} \d{4} [\d:]{8}, by an address on", run("check").out
+    )
 
 
 def test_explain_shows_the_request_that_would_be_sent(waiting: Outbox) -> None:
