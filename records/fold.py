@@ -417,6 +417,16 @@ def _known(record: Record) -> Mapping[str, Json] | None:
     return record.accepted
 
 
+def _around_moves(record: Record) -> Mapping[str, Json] | None:
+    """What is accepted, as far as the status goes: a call that moves nothing leaves it as it was.
+
+    Were it forgotten for such a call, what they make of the status meanwhile would pass for what it
+    was when we were asked to move it, and be overwritten.
+    """
+    mark = record.mark
+    return record.accepted if mark is not None and mark.move is None else _known(record)
+
+
 def _repeats(record: Record, name: str, value: Json, agrees: Agrees) -> bool:
     """Whether a value is our last word on a field, said again."""
     words = record.words
@@ -452,7 +462,7 @@ def _move(
     record: Record, move: Move, status_field: str, ends: _Ends
 ) -> tuple[tuple[Move, ...], str | None]:
     """Give the path that is then to go, and from where."""
-    accepted = _known(record)
+    accepted = _around_moves(record)
     base = None if accepted is None else _text(accepted.get(status_field))
     pinned = 1 if _moved(record) else 0
     path, reasons = normalise(base, (*record.path, move), pinned)

@@ -364,6 +364,23 @@ def test_a_move_in_flight_is_never_cancelled() -> None:
     assert steps(after.record) == ["deferred", "active"]
 
 
+def test_a_move_beside_a_doubt_about_something_else_stands_on_the_status_as_it_was() -> None:
+    doubtful = known().but(mark=a_mark(3, fields={"cohort": "2026"}), look_first=True)
+
+    asked = folded(doubtful, a_change(7, to_status("active")), a_change(8, to_status("deferred")))
+    assert asked.closed == {7: Closed.UNCHANGED}
+    assert (steps(asked.record), asked.record.path_base) == (["deferred"], "active")
+
+    seen = accept(
+        asked.record.but(mark=None, look_first=False),
+        an_enrolment(training_status="withdrawn"),
+        agrees=agrees,
+        status_field=STATUS,
+        now=NOON,
+    )
+    assert seen.record.reason is Reason.CONFLICT
+
+
 def test_moves_after_one_in_flight_still_cancel_among_themselves() -> None:
     in_flight = a_record(
         accepted=an_enrolment(),
