@@ -364,6 +364,27 @@ def test_a_move_in_flight_is_never_cancelled() -> None:
     assert steps(after.record) == ["deferred", "active"]
 
 
+def test_a_move_that_was_committed_late_takes_its_place_between_those_that_wait() -> None:
+    withdrawn, resumed, deferred = (to_status(one) for one in ("withdrawn", "active", "deferred"))
+
+    after = folded(a_record(), a_change(2, withdrawn), a_change(24, deferred), a_change(3, resumed))
+    assert steps(after.record) == ["withdrawn", "active", "deferred"]
+    assert after.record.stamps[STATUS].entry == 24
+    assert after.closed == {}
+
+    again = folded(known(), a_change(2, withdrawn), a_change(24, deferred), a_change(3, resumed))
+    assert (steps(again.record), again.closed) == (
+        ["deferred"],
+        {2: Closed.NET_ZERO, 3: Closed.NET_ZERO},
+    )
+
+
+def test_a_move_that_is_older_than_all_that_wait_is_superseded() -> None:
+    after = folded(known(), a_change(24, to_status("deferred")), a_change(3, to_status("active")))
+
+    assert (steps(after.record), after.closed) == (["deferred"], {3: Closed.SUPERSEDED})
+
+
 def test_a_move_beside_a_doubt_about_something_else_stands_on_the_status_as_it_was() -> None:
     doubtful = known().but(mark=a_mark(3, fields={"cohort": "2026"}), look_first=True)
 
