@@ -215,8 +215,8 @@ DAMAGES: Sequence[Damage] = (
     ),
     damage(
         "path cancelled across a state in doubt",
-        ("records.fold:_move", "pinned = 1 if _moved(record) else 0", "pinned = 0"),
-        ("records.fold:_move", "accepted = _known(record)", "accepted = record.accepted"),
+        ("records.fold:_path", "1 if _moved(record) else 0", "0"),
+        ("records.fold:_around_moves", "mark is not None and mark.move is None", "True"),
         needs="reply_lost",
     ),
     damage(
