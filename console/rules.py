@@ -137,9 +137,15 @@ def _one_budget(facts: Facts) -> Verdict:
         return _met(False, "Redis does not answer, so nobody may call")
     return _met(
         True,
-        f"key {facts.destination.key_name!r}: {quota['used']:,} of {quota['limit']:,} used by all "
+        f"key {facts.destination.key_name!r}: {_used(facts, quota)} used by all "
         f"processes, {quota['foreign']} not ours",
     )
+
+
+def _used(facts: Facts, quota: Mapping[str, Any]) -> str:
+    if facts.settings.embedded and not quota["used"]:
+        return "as many as `pillarbox up` counts inside itself"  # perhaps not this process
+    return f"{quota['used']:,} of {quota['limit']:,}"
 
 
 def _only_changes(facts: Facts) -> Verdict:
@@ -304,7 +310,7 @@ def _fresh(facts: Facts) -> Verdict:
     oldest = facts.told["oldest_waiting_s"]
     waited = "nothing waits" if oldest is None else f"{ago(timedelta(seconds=oldest))} at most"
     quota = facts.told["quota"]
-    used = "unknown" if quota is None else f"{quota['used']:,} of {quota['limit']:,}"
+    used = "unknown" if quota is None else _used(facts, quota)
     return _met(
         oldest is None or not facts.told["waiting_over_a_day"],
         f"changes on their way: {waited}; quota used: {used}",

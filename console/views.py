@@ -6,6 +6,7 @@ One idea: one sentence of verdict first, in words a data manager knows; the rest
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, Protocol
 
 from records.signature import unknown_there
@@ -388,7 +389,15 @@ def _besides(record: Record) -> str:
     problem = record.problem
     if problem is None or problem.reason not in DEAD_LETTERS or record.reason is Reason.BACKOFF:
         return ""
-    return f" A part of it needs a person: {problem.detail}."
+    if _is_overtaken(record, problem):
+        return ""
+    return f" A part of it needs a person: {problem.detail.removesuffix('.')}."
+
+
+def _is_overtaken(record: Record, problem: Problem) -> bool:
+    """Whether what was refused is asked for no more: it was corrected, or something newer came."""
+    refused = [lock.entries for lock in record.locks.values() if lock.problem == problem]
+    return bool(refused) and record.entries().isdisjoint(chain.from_iterable(refused))
 
 
 def _wait(record: Record) -> str:
