@@ -6,7 +6,7 @@ One idea: one sentence of verdict first, in words a data manager knows; the rest
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain
+from itertools import chain, groupby
 from typing import Any, Protocol
 
 from records.signature import unknown_there
@@ -14,7 +14,7 @@ from schema.contract import Contract
 from schema.days import LONDON
 from schema.fingerprint import Json
 from schema.record import Pending, Problem, Record
-from schema.states import ASLEEP, DEAD_LETTERS, Reason, RecordState
+from schema.states import ASLEEP, DEAD_LETTERS, Closed, Reason, RecordState
 from schema.words import several
 
 EVENTS = {
@@ -331,14 +331,8 @@ def story(
     mirror holds of it.
     """
     told: list[tuple[datetime, str, str]] = []
-    for entry in entries:
-        line = entry_line(entry["event"], entry["payload"])
-        told.append(
-            (entry["emitted_at"], "event", f"#{entry['id']} {line}, from {entry['source']}")
-        )
-        if entry["closed_at"] is not None:
-            ended = CLOSED.get(str(entry["closed_as"]), str(entry["closed_as"]))
-            told.append((entry["closed_at"], "closed", f"#{entry['id']} {ended}"))
+    for _, alike in groupby(entries, _what_it_says):
+        told += _told_of(list(alike))
     for attempt in attempts:
         when = attempt["answered_at"] or attempt["marked_at"]
         told.append((when, "call", attempt_line(attempt)))
@@ -360,6 +354,38 @@ def story(
         line = f"{what}, {_plain(problem.reason)}: {problem.detail}"
         told.append((problem.at, "aside", line))
     return sorted(told, key=lambda line: (line[0], _ORDER.index(line[1])))
+
+
+MANY = 3
+"""So many events in a row that say and change the same nothing are told in one line."""
+
+
+def _what_it_says(entry: Mapping[str, Any]) -> tuple[object, ...]:
+    if entry["closed_as"] != Closed.UNCHANGED:
+        return (entry["id"],)
+    return entry["event"], entry["source"]
+
+
+def _told_of(entries: Sequence[Mapping[str, Any]]) -> list[tuple[datetime, str, str]]:
+    """Tell of events: each by itself, or of many that changed nothing in one line at the last."""
+    if len(entries) >= MANY:
+        first, last = entries[0], entries[-1]
+        line = (
+            f"#{first['id']} to #{last['id']} {EVENTS.get(last['event'], last['event'])}, "
+            f"{len(entries)} times since {london(first['emitted_at'])}, from {last['source']}, "
+            f"{CLOSED[Closed.UNCHANGED]}"
+        )
+        return [(last["emitted_at"], "event", line)]
+    told: list[tuple[datetime, str, str]] = []
+    for entry in entries:
+        line = entry_line(entry["event"], entry["payload"])
+        told.append(
+            (entry["emitted_at"], "event", f"#{entry['id']} {line}, from {entry['source']}")
+        )
+        if entry["closed_at"] is not None:
+            ended = CLOSED.get(str(entry["closed_as"]), str(entry["closed_as"]))
+            told.append((entry["closed_at"], "closed", f"#{entry['id']} {ended}"))
+    return told
 
 
 _ORDER = ("event", "person", "call", "poll", "feed", "closed", "aside")
