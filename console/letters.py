@@ -17,7 +17,7 @@ from outbox import attempts, correcting, dead_letters, discarding, letters
 from outbox.discarding import Dropped
 from outbox.letters import Filter, Group, Said
 from records import store
-from records.signature import is_aside, signature_of
+from records.signature import is_aside, pattern, signature_of
 from schema.contract import Contract
 from schema.record import Record
 
@@ -108,6 +108,12 @@ def dropped_json(one: Dropped) -> dict[str, Any]:
     }
 
 
+def _said_to_all(one: Group) -> str:
+    """Say what is wrong with all of a group: without what was said of one record alone."""
+    words = views.problem_words(one.example)
+    return pattern(words) if one.count > 1 else words
+
+
 def _group(one: Group, contract: Contract, now: datetime) -> dict[str, Any]:
     problem = one.example.problem
     return {
@@ -117,7 +123,7 @@ def _group(one: Group, contract: Contract, now: datetime) -> dict[str, Any]:
         "kind": one.example.key.kind,
         "status": None if problem is None else problem.status,
         "field": None if problem is None else problem.field,
-        "message": views.problem_words(one.example),
+        "message": _said_to_all(one),
         "count": one.count,
         "people": one.people,
         "first": one.first,

@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from schema.outcomes import Blame, Refused
 from schema.states import RecordState
 from tests.desk.test_deeds import REFUSED, in_conflict, refused
 from tests.integration.test_dead_letters import unknown_there
-from tests.integration.test_delivery import declared, deferred, known
-from tests.support.builders import PERSON
+from tests.integration.test_delivery import declared, deferred, known, to_schedule
+from tests.support.api import a_refusal
+from tests.support.builders import OTHER_PERSON, PERSON
 from tests.support.command import Ran, run
 from tests.support.outbox import Outbox
 
@@ -94,6 +96,27 @@ def test_a_look_is_asked_for_and_turned_away_where_there_is_nothing_to_look_up(
     known.emit(deferred("E-unlinked"))
     known.run()
     assert desk("look", str(known.record("E-unlinked").id)).code == 2
+
+
+def test_what_a_group_is_told_by_is_true_of_each_of_it(
+    known: Outbox, desk: Callable[..., Ran]
+) -> None:
+    known.api.people[OTHER_PERSON] = dict(known.api.people[PERSON])
+    known.link("E-2", OTHER_PERSON)
+    known.emit(to_schedule("ecf-standard-september").model_copy(update={"source_id": "E-2"}))
+    known.run()
+    said = [
+        a_refusal("participant_id", f"{person} is not known") for person in (PERSON, OTHER_PERSON)
+    ]
+    known.api.then(*(Refused(status=422, refusals=one, blame=Blame.DATA) for one in said))
+    known.emit(deferred("E-1"), deferred("E-2"))
+    known.run()
+
+    [group] = desk("groups", "--json").json
+
+    assert group["count"] == 2
+    assert "… is not known" in group["message"]
+    assert PERSON not in group["message"]
 
 
 def test_notes_and_owners_are_kept_of_letters_and_of_groups(
