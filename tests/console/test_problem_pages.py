@@ -45,6 +45,10 @@ def test_a_person_goes_from_the_group_to_the_letter_and_corrects_it(
     assert '<option value="parental-leave" selected>' in form
     assert '<option value="career-break">' in form
 
+    plan = desk.get(f"/bulk/new?group={group['group']}").text
+    assert "each of these would be set aside again" in plan
+    assert "Type 1 to replay" not in plan
+
     typed = {"seen": record.revision, "reason": "career-break"}
     wrong = desk.post(f"/problems/{record.id}/correct", typed)
     assert (wrong.status_code, "Enter why it is corrected." in wrong.text) == (422, True)
