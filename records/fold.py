@@ -390,10 +390,6 @@ def _apply(
     name = _name_of(ask, status_field)
     last = record.stamps.get(name)
     if last is not None and not change.stamp.later_than(last):
-        late = _among_moves(record, ask, change.stamp)
-        if late is not None and status_field is not None:
-            path, base = _path(record, late, status_field, ends)
-            return record.but(path=path, path_base=base)
         if last.entry != change.stamp.entry:
             ends.say(change.stamp.entry, Closed.SUPERSEDED)
         return record
@@ -462,41 +458,19 @@ def _set(
     return pending, record.words
 
 
-def _among_moves(record: Record, ask: Ask, stamp: Stamp) -> tuple[Move, ...] | None:
-    """Give the path with a move that somebody said between two that wait, and that was committed late.
-
-    Moves are acts, and the ones after it may be refused without it. None where it has no such place:
-    before the first of them it may be older than what was done already.
-    """
-    if not isinstance(ask, MoveTo) or not ask.explicit:
-        return None
-    later = [number for number, one in enumerate(record.path) if one.stamp.later_than(stamp)]
-    if not later or later[0] == 0 or stamp.entry in {one.stamp.entry for one in record.path}:
-        return None
-    move = Move(to=ask.status, reason=ask.reason, stamp=stamp)
-    return (*record.path[: later[0]], move, *record.path[later[0] :])
-
-
-def _path(
-    record: Record, moves: Sequence[Move], status_field: str, ends: _Ends
-) -> tuple[tuple[Move, ...], str | None]:
-    """Give of these moves what is then to go, and from where."""
-    base = _text((_around_moves(record) or {}).get(status_field))
-    path, reasons = normalise(base, moves, 1 if _moved(record) else 0)
-    for entry, reason in reasons.items():
-        ends.say(entry, reason)
-    path_base = record.path_base if record.path else base
-    return path, path_base if path else None
-
-
 def _move(
     record: Record, move: Move, status_field: str, ends: _Ends
 ) -> tuple[tuple[Move, ...], str | None]:
-    """Give the path that is then to go with one more move, and from where."""
-    path, path_base = _path(record, (*record.path, move), status_field, ends)
+    """Give the path that is then to go, and from where."""
     accepted = _around_moves(record)
+    base = None if accepted is None else _text(accepted.get(status_field))
+    pinned = 1 if _moved(record) else 0
+    path, reasons = normalise(base, (*record.path, move), pinned)
+    for entry, reason in reasons.items():
+        ends.say(entry, reason)
+    path_base = record.path_base if record.path else base
     if move.stamp.source == DESK and accepted is not None:
-        path_base = _text(accepted.get(status_field))
+        path_base = base
     elif not record.path and record.words.get(status_field) == [move.to, move.reason]:
         path_base = move.to  # our last word, said again
     return path, path_base if path else None

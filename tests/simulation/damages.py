@@ -215,7 +215,7 @@ DAMAGES: Sequence[Damage] = (
     ),
     damage(
         "path cancelled across a state in doubt",
-        ("records.fold:_path", "1 if _moved(record) else 0", "0"),
+        ("records.fold:_move", "1 if _moved(record) else 0", "0"),
         ("records.fold:_around_moves", "mark is not None and mark.move is None", "True"),
         needs="reply_lost",
     ),
