@@ -77,7 +77,7 @@ def show_plan(visit: Visit) -> Response:
         given={name: text for name, text in words.items() if text},
         start=f"/bulk?{urlencode(_address(words, how, one))}",
         deed=how.deed.value,
-        comes_back=plan.number_of(Result.ASIDE) == plan.number,
+        comes_back=how.deed is Deed.REPLAY and plan.number_of(Result.ASIDE) == plan.number,
         other=other,
         destination=one.name,
         night=plan.starts_at > visit.now,
