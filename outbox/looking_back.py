@@ -61,7 +61,7 @@ def newest(
     found.sort(key=lambda one: one.id, reverse=True)
     if len(ids) > limit:
         return Stretch(entries=found, go_on=found[-1].id, back_to=None)
-    below = _next_below(connection, low, floor)
+    below = _at(connection, low, floor, outbox_entry.c.id.desc())
     return Stretch(
         entries=found,
         go_on=None if below is None else below[0] + 1,
@@ -107,7 +107,7 @@ def _first_since(connection: Connection, low: int, high: int, moment: datetime) 
     """Find by halving an id from which on all were emitted at *moment* or later; *high* if none."""
     while low < high:
         middle = (low + high) // 2
-        found = _nearest(connection, outbox_entry.c.id >= middle, outbox_entry.c.id < high)
+        found = _at(connection, middle, high, outbox_entry.c.id)
         if found is None or found[1] >= moment:
             high = middle
         else:
@@ -115,15 +115,11 @@ def _first_since(connection: Connection, low: int, high: int, moment: datetime) 
     return low
 
 
-def _nearest(connection: Connection, *those: ColumnElement[bool]) -> tuple[int, datetime] | None:
-    query = select(outbox_entry.c.id, outbox_entry.c.emitted_at).where(*those)
-    row = connection.execute(query.order_by(outbox_entry.c.id).limit(1)).one_or_none()
-    return None if row is None else (row.id, row.emitted_at)
-
-
-def _next_below(connection: Connection, low: int, floor: int) -> tuple[int, datetime] | None:
-    """Give the newest entry that was not looked at."""
+def _at(
+    connection: Connection, low: int, high: int, order: ColumnElement[int]
+) -> tuple[int, datetime] | None:
+    """Give the first entry in this order from *low* on and before *high*: its id, and when it came."""
     entry = outbox_entry.c
-    query = select(entry.id, entry.emitted_at).where(entry.id >= low, entry.id < floor)
-    row = connection.execute(query.order_by(entry.id.desc()).limit(1)).one_or_none()
+    query = select(entry.id, entry.emitted_at).where(entry.id >= low, entry.id < high)
+    row = connection.execute(query.order_by(order).limit(1)).one_or_none()
     return None if row is None else (row.id, row.emitted_at)

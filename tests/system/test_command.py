@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -47,16 +46,9 @@ FAULTY: list[tuple[str, str]] = [
 
 
 @pytest.fixture
-def database(
-    sqlite_template: Path, tmp_path: Path, environment: pytest.MonkeyPatch
-) -> Iterator[Database]:
+def database(named_database: Database) -> Database:
     """A migrated SQLite file that `DATABASE_URL` names."""
-    file = tmp_path / "pillarbox.db"
-    file.write_bytes(sqlite_template.read_bytes())
-    environment.setenv("DATABASE_URL", f"sqlite:///{file}")
-    database = Database(f"sqlite:///{file}")
-    yield database
-    database.close()
+    return named_database
 
 
 @pytest.fixture

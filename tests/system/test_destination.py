@@ -1,7 +1,6 @@
 """`pillarbox destination`: what would be sent is listed and confirmed before anything may be."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +23,11 @@ HERE = "http://127.0.0.1:9/api/v3"
 
 
 @pytest.fixture
-def database(
-    sqlite_template: Path, tmp_path: Path, environment: pytest.MonkeyPatch
-) -> Iterator[Database]:
+def database(named_database: Database, environment: pytest.MonkeyPatch) -> Database:
     """A migrated SQLite file that `DATABASE_URL` names, and an API that is not on this computer."""
-    file = tmp_path / "pillarbox.db"
-    file.write_bytes(sqlite_template.read_bytes())
-    environment.setenv("DATABASE_URL", f"sqlite:///{file}")
     environment.setenv("PILLARBOX_API_URL", REAL)
     environment.setenv("PILLARBOX_API_TOKEN", "s3cret")
-    database = Database(f"sqlite:///{file}")
-    yield database
-    database.close()
+    return named_database
 
 
 @pytest.fixture

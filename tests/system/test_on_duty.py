@@ -1,8 +1,6 @@
 """What the person on duty leaves running: `status --watch`, and `check --role` as a health command."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -18,15 +16,9 @@ from tests.support.outbox import Outbox
 
 
 @pytest.fixture
-def database(
-    sqlite_template: Path, tmp_path: Path, environment: pytest.MonkeyPatch
-) -> Iterator[Database]:
+def database(named_database: Database) -> Database:
     """The database of a `pillarbox up`, whose sandbox needs no connection to be checked."""
-    file = tmp_path / "pillarbox.db"
-    file.write_bytes(sqlite_template.read_bytes())
-    environment.setenv("DATABASE_URL", f"sqlite:///{file}")
-    database = Database(f"sqlite:///{file}")
-    with database.transaction() as connection:
+    with named_database.transaction() as connection:
         wanted = Binding(
             destination="default",
             contract="lead_provider_v3",
@@ -35,8 +27,7 @@ def database(
             database_id=bindings.identity(connection),
         )
         bindings.bind(connection, wanted, now=datetime.now(UTC), live=True)
-    yield database
-    database.close()
+    return named_database
 
 
 def at_work(database: Database, role: str, *, since: timedelta = timedelta(0)) -> None:
