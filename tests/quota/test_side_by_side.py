@@ -7,18 +7,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
 from inbox.window import From
-from pillarbox.world import Control, World, limited, wait_until, with_sandbox
+from pillarbox.world import SANDBOX_TOKEN, Control, World, limited, wait_until, with_sandbox
 from producers import emit
 from runtime.settings import Settings
 from sandbox.server import Sandbox
 from schema.events import decode
 from schema.inbox import RunKind
 from schema.states import Lane
+from tests.support.crowd import a_crowd, person
 from tests.support.site import PATIENCE_S
 
 CALLS, WINDOW = 20, timedelta(seconds=2)
@@ -35,44 +35,16 @@ ENOUGH = 0.7
 PEOPLE = 300
 LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 
-TEACHERS: dict[str, Any] = {
-    "count": PEOPLE,
-    "created_at_step_seconds": 1,
-    "updated_at_step_seconds": 1,
-    "like": {
-        "role": "ect",
-        "created_at": "2025-09-01T09:00:00Z",
-        "updated_at": "2025-09-01T09:00:00Z",
-        "school": "s1",
-        "school_started_on": "2025-09-01",
-        "training": {
-            "provider": "crowd",
-            "partnership": "p",
-            "schedule": "ecf-standard-september",
-            "started_on": "2025-09-01",
-        },
-    },
-}
-WORLD: dict[str, Any] = {
-    "format": 1,
-    "clock": {"real": True},
-    "providers": {"crowd": {"name": "Crowd Training", "tokens": ["sandbox-harbour"]}},
-    "cohorts": {"2025": {}},
-    "schedules": {"2025": {"ecf-standard-september": {"started": ["2025-06-01", None]}}},
-    "delivery_partners": {"hub": {"name": "Hub", "pairings": [["crowd", 2025]]}},
-    "schools": {f"s{number}": {"urn": f"{900_000 + number}"} for number in range(1, PEOPLE + 1)},
-    "partnerships": {
-        "p": {"school": "s1", "provider": "crowd", "delivery_partner": "hub", "cohort": 2025}
-    },
-    "participants": {"c": {"bulk": TEACHERS}},
-}
+WORLD = a_crowd(
+    PEOPLE, token=SANDBOX_TOKEN, created_at_step_seconds=1, updated_at_step_seconds=1
+) | {"schools": {f"s{number}": {"urn": f"{900_000 + number}"} for number in range(1, PEOPLE + 1)}}
 
 
 def event(number: int) -> dict[str, Any]:
     return {
         "event": "participant_deferred",
         "source_id": f"E-{number}",
-        "participant_id": str(uuid5(NAMESPACE_URL, f"sandbox:participants:c{number}")),
+        "participant_id": person(number),
         "course_identifier": "ecf-induction",
         "reason": "other",
     }

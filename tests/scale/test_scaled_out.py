@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
-from uuid import NAMESPACE_URL, uuid4, uuid5
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, func, select
@@ -28,6 +28,7 @@ from runtime import migrations
 from runtime.database import Database
 from schema.events import DeclarationMade, Event, MentorChanged, ParticipantDeferred, decode
 from schema.tables import attempt, outbox_entry, record
+from tests.support.crowd import a_crowd, person
 from tests.support.servers import surroundings
 
 PEOPLE = 5_000
@@ -49,17 +50,7 @@ SETTINGS = {
     "LOG_FORMAT": "json",
 }
 
-WORLD: dict[str, Any] = {
-    "format": 1,
-    "clock": {"real": True},
-    "providers": {"crowd": {"name": "Crowd Training", "tokens": ["sandbox-crowd"]}},
-    "cohorts": {"2025": {}},
-    "schedules": {"2025": {"ecf-standard-september": {"started": ["2025-06-01", None]}}},
-    "delivery_partners": {"hub": {"name": "Hub", "pairings": [["crowd", 2025]]}},
-    "schools": {"mill": {"urn": "900901"}},
-    "partnerships": {
-        "p": {"school": "mill", "provider": "crowd", "delivery_partner": "hub", "cohort": 2025}
-    },
+WORLD: dict[str, Any] = a_crowd(PEOPLE, token="sandbox-crowd") | {
     "statements": {
         "s": {
             "provider": "crowd",
@@ -70,29 +61,7 @@ WORLD: dict[str, Any] = {
             "payment_date": "2031-09-25",
         }
     },
-    "participants": {
-        "c": {
-            "bulk": {
-                "count": PEOPLE,
-                "like": {
-                    "role": "ect",
-                    "school": "mill",
-                    "school_started_on": "2025-09-01",
-                    "training": {
-                        "provider": "crowd",
-                        "partnership": "p",
-                        "schedule": "ecf-standard-september",
-                        "started_on": "2025-09-01",
-                    },
-                },
-            }
-        }
-    },
 }
-
-
-def person(number: int) -> str:
-    return str(uuid5(NAMESPACE_URL, f"sandbox:participants:c{number}"))
 
 
 def events_of(number: int) -> list[Event]:
